@@ -19,14 +19,14 @@ enum npu_admin_op {
 	NPU_ADMIN_CTX_DESTROY = 3,    /* arg[0] = context; fails with BUSY while it has queues */
 	NPU_ADMIN_QUEUE_CREATE = 4,   /* arg[0] = queue; its descriptor is filled in; rptr and wptr start at 0 */
 	NPU_ADMIN_QUEUE_DESTROY = 5,  /* arg[0] = queue; kills what runs; answered when no engine works for it any more */
-	NPU_ADMIN_QUEUE_RESUME = 6,   /* arg[0] = queue, arg[1] = NPU_RESUME_*: leave the faulted state */
+	NPU_ADMIN_QUEUE_RESUME = 6,   /* arg[0] = queue, arg[1] = NPU_RESUME_*: leave the faulted or the suspended state; EINVAL in any other */
 	NPU_ADMIN_QUEUE_SUSPEND = 7,  /* arg[0] = queue: stop at the next block boundary and save */
 	NPU_ADMIN_GET_LOG = 8,        /* out: arg[0] = bytes, text in data[]; arg[0] in = position to read from; out arg[1] = next position */
 	NPU_ADMIN_SET_POWER = 9,      /* arg[0] = DVFS level limit (0 lowest) */
 	NPU_ADMIN_RETIRE_PAGE = 10,   /* arg[0] = offset in device memory */
 	NPU_ADMIN_GET_RETIRED = 11,   /* out: arg[0] = count, u64 offsets in data[] */
 	NPU_ADMIN_GET_EVENT = 12,     /* out: arg[0] = 0 none, else enum npu_fw_event; arg[1..3] its values */
-	NPU_ADMIN_QUEUE_INFO = 13,    /* arg[0] = queue; out: arg[0] = slot + 1 or 0, arg[1] = state, arg[2] = rptr, arg[3] = wptr */
+	NPU_ADMIN_QUEUE_INFO = 13,    /* arg[0] = queue; out: arg[0] = slot + 1 or 0, arg[1] = enum npu_slot_state (without slot EMPTY, or FAULTED), arg[2] = rptr, arg[3] = wptr */
 	NPU_ADMIN_OPS = 14,
 };
 

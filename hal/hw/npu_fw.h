@@ -17,7 +17,9 @@
  *         npu,sha256 = [32 bytes];          // of data
  *       };
  *     };
- *     npu,sha256 = [32 bytes];  // of all sections' digests, in tree order, and the 8 big-endian bytes of npu,contract and npu,entry's low word
+ *     // of, for every section in tree order, its npu,sha256, npu,load and npu,memsize; then npu,contract, npu,version, npu,entry
+ *     // and the text of npu,build without its final zero; numbers as they stand in the tree
+ *     npu,sha256 = [32 bytes];
  *   };
  *
  * The boot ROM copies the package out of device memory first and checks the copy; the hart starts only when everything holds.

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// npu-smi: what the devices of this machine are and how they are.  Exit codes follow NVML's numbers (docs/runtime.md).
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "snapshot.h"
+
+namespace {
+
+enum Exit { kOk = 0, kBadArgument = 2, kNotFound = 6, kNoDriver = 9 };
+
+bool Matches(const npu::smi::Snapshot& s, const std::string& wanted) {
+  return wanted == std::to_string(s.index) || wanted == s.bdf ||
+         (s.uuid && wanted == fmt::format("{:016x}", *s.uuid));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Shows the NPUs of this machine."};
+  std::string backend = "drm", only;
+  bool json = false;
+  app.add_option("--backend", backend, "drm: devices of the kernel driver; sim: the in-process model")
+      ->check(CLI::IsMember({"drm", "sim"}))
+      ->envname("NPU_BACKEND")
+      ->capture_default_str();
+  app.add_option("-i,--id", only, "only this device: its index, uuid or PCI address");
+  app.add_flag("--json", json, "print JSON");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kOk : kBadArgument;
+  }
+
+  std::string error;
+  std::vector<npu::smi::Snapshot> devices =
+      backend == "sim" ? npu::smi::ReadSimDevice(&error) : npu::smi::ReadDrmDevices();
+  if (devices.empty()) {
+    fmt::print(stderr, "npu-smi: {}\n",
+               !error.empty() ? error
+                              : "no accel node of the npu driver. Is npu.ko loaded (lsmod) and the device there (lspci -d "
+                                "1234:4e50)? `npu-smi --backend sim` shows the in-process model.");
+    return kNoDriver;
+  }
+  if (!only.empty()) {
+    std::erase_if(devices, [&](const auto& s) { return !Matches(s, only); });
+    if (devices.empty()) {
+      fmt::print(stderr, "npu-smi: no device {}. `npu-smi` lists index, uuid and PCI address of those there are.\n", only);
+      return kNotFound;
+    }
+  }
+  fmt::print("{}", json ? npu::smi::Json(devices) : npu::smi::Table(devices, isatty(STDOUT_FILENO)));
+  return kOk;
+}

@@ -81,7 +81,8 @@ class Mgmt {
   uint32_t heartbeat() const;
   uint64_t crash_pc() const;
 
-  // After Pause returns the management thread touches neither memory nor port nor log.  Time goes on.
+  // After Pause returns the management thread touches neither memory nor port nor log.  NPU_MG_TIME stands still, so
+  // that a pause is nobody's timeout.
   void Pause();
   void Resume();
   // The state after power-on, whatever was going on: OFF, SRAM lost, interrupts cleared; the NVRAM is kept.  A paused

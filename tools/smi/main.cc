@@ -14,8 +14,7 @@ namespace {
 enum Exit { kOk = 0, kBadArgument = 2, kNotFound = 6, kNoDriver = 9 };
 
 bool Matches(const npu::smi::Snapshot& s, const std::string& wanted) {
-  return wanted == std::to_string(s.index) || wanted == s.bdf ||
-         (s.uuid && wanted == fmt::format("{:016x}", *s.uuid));
+  return wanted == std::to_string(s.index) || wanted == s.bdf || (s.uuid && wanted == fmt::format("{:016x}", *s.uuid));
 }
 
 }  // namespace
@@ -41,15 +40,17 @@ int main(int argc, char** argv) {
       backend == "sim" ? npu::smi::ReadSimDevice(&error) : npu::smi::ReadDrmDevices();
   if (devices.empty()) {
     fmt::print(stderr, "npu-smi: {}\n",
-               !error.empty() ? error
-                              : "no accel node of the npu driver. Is npu.ko loaded (lsmod) and the device there (lspci -d "
-                                "1234:4e50)? `npu-smi --backend sim` shows the in-process model.");
+               !error.empty()
+                   ? error
+                   : "no accel node of the npu driver. Is npu.ko loaded (lsmod) and the device there (lspci -d "
+                     "1234:4e50)? `npu-smi --backend sim` shows the in-process model.");
     return kNoDriver;
   }
   if (!only.empty()) {
     std::erase_if(devices, [&](const auto& s) { return !Matches(s, only); });
     if (devices.empty()) {
-      fmt::print(stderr, "npu-smi: no device {}. `npu-smi` lists index, uuid and PCI address of those there are.\n", only);
+      fmt::print(stderr, "npu-smi: no device {}. `npu-smi` lists index, uuid and PCI address of those there are.\n",
+                 only);
       return kNotFound;
     }
   }

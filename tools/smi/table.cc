@@ -53,20 +53,23 @@ void AppendDevice(const Snapshot& s, bool colour, std::string* out) {
   const size_t visible = head.size() + 8 + health.size();
   const std::string shown = colour && s.health ? HealthColour(*s.health) + health + "\x1b[0m" : health;
   *out += Line(head + "Health: " + shown, visible);
-  *out += Line(fmt::format("    uuid {}   firmware {} ({})   cores {}", Or(s.uuid, [](uint64_t v) { return fmt::format("{:016x}", v); }),
+  *out += Line(fmt::format("    uuid {}   firmware {} ({})   cores {}",
+                           Or(s.uuid, [](uint64_t v) { return fmt::format("{:016x}", v); }),
                            Or(s.firmware_version, VersionText), s.firmware_state.empty() ? "-" : s.firmware_state,
                            Or(s.cores, [](uint32_t v) { return fmt::to_string(v); })));
   std::string memory = "-";
   if (s.memory_total && s.memory_free) {
     const uint64_t used = *s.memory_total - *s.memory_free;
-    memory = fmt::format("{} {} / {}", Bar(double(used) / double(*s.memory_total), 20), MiB(used), MiB(*s.memory_total));
+    memory =
+        fmt::format("{} {} / {}", Bar(double(used) / double(*s.memory_total), 20), MiB(used), MiB(*s.memory_total));
   }
   *out += Line(fmt::format("    memory {:<50} retired pages {}", memory,
                            Or(s.retired_pages, [](uint64_t v) { return fmt::to_string(v); })));
   std::string use = "-";
   if (s.utilisation_permille)
     use = fmt::format("{} {:.1f} %", Bar(*s.utilisation_permille / 1000.0, 20), *s.utilisation_permille / 10.0);
-  *out += Line(fmt::format("    cores  {:<50} faults {}", use, Or(s.faults, [](uint64_t v) { return fmt::to_string(v); })));
+  *out +=
+      Line(fmt::format("    cores  {:<50} faults {}", use, Or(s.faults, [](uint64_t v) { return fmt::to_string(v); })));
   *out += Line(fmt::format("    temperature {}   power {}   clock {}   energy {}",
                            Or(s.temperature_mc, [](int64_t v) { return fmt::format("{:.1f} C", double(v) / 1000); }),
                            Or(s.power_uw, [](uint64_t v) { return fmt::format("{:.2f} W", double(v) / 1e6); }),
@@ -76,14 +79,14 @@ void AppendDevice(const Snapshot& s, bool colour, std::string* out) {
 }
 
 void AppendClients(const std::vector<Snapshot>& devices, std::string* out) {
-  *out += Line(fmt::format("{:<5} {:>8}  {:<28} {:>14} {:>14} {:>12}", "npu", "pid", "process", "device memory", "host memory",
-                           "busy"));
+  *out += Line(fmt::format("{:<5} {:>8}  {:<28} {:>14} {:>14} {:>12}", "npu", "pid", "process", "device memory",
+                           "host memory", "busy"));
   bool any = false;
   for (const Snapshot& s : devices) {
     for (const Client& c : s.clients) {
       any = true;
-      *out += Line(fmt::format("{:<5} {:>8}  {:<28} {:>14} {:>14} {:>12}", s.index, c.pid, c.name, Or(c.device_bytes, MiB),
-                               Or(c.host_bytes, MiB),
+      *out += Line(fmt::format("{:<5} {:>8}  {:<28} {:>14} {:>14} {:>12}", s.index, c.pid, c.name,
+                               Or(c.device_bytes, MiB), Or(c.host_bytes, MiB),
                                Or(c.busy_ns, [](uint64_t v) { return fmt::format("{:.3f} s", double(v) / 1e9); })));
     }
   }
@@ -98,8 +101,7 @@ void Put(nlohmann::json* object, const char* key, const std::optional<T>& value)
 }  // namespace
 
 std::string HealthName(uint32_t health) {
-  static const char* const kNames[] = {"OK",        "WARN",     "DEGRADED", "RESET_REQUIRED",
-                                       "RESETTING", "ISOLATED", "LOST"};
+  static const char* const kNames[] = {"OK", "WARN", "DEGRADED", "RESET_REQUIRED", "RESETTING", "ISOLATED", "LOST"};
   return health < std::size(kNames) ? kNames[health] : fmt::format("UNKNOWN({})", health);
 }
 
@@ -109,8 +111,9 @@ std::string VersionText(uint32_t packed) {
 
 std::string Table(const std::vector<Snapshot>& devices, bool colour) {
   std::string out = Rule("┌", "┐");
-  std::string title = fmt::format("npu-smi   driver {}", devices.front().driver_version.empty() ? "none (in-process model)"
-                                                                                                : devices.front().driver_version);
+  std::string title =
+      fmt::format("npu-smi   driver {}",
+                  devices.front().driver_version.empty() ? "none (in-process model)" : devices.front().driver_version);
   out += Line(title);
   for (const Snapshot& s : devices) {
     out += Rule("├", "┤");

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// npu-bench: what is measured, and how rows are collected.  Every value is a median; a peer is measured in the same
+// process, between the same two seconds, so that a ratio means something on a noisy machine.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace npu::bench {
+
+struct Row {
+  std::string name;
+  double value = 0;
+  std::string unit;
+  std::string peer;  // "" when there is none
+  double peer_value = 0;
+  bool larger_is_better = true;
+  std::string note;
+};
+
+using Rows = std::vector<Row>;
+
+inline double Seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+double Median(std::vector<double> samples);
+
+// Ends the program with a sentence when a runtime call fails: a benchmark that went wrong has no number.
+#define BENCH_CHECK(call) ::npu::bench::Check((call), #call)
+void Check(int error, const char* call);
+
+// The device code, found beside the program: ../bench/kernels.elf.
+std::string KernelFile();
+
+// Number of ioctl system calls that this process has made through libc (ioctl_count.cc interposes it).
+uint64_t IoctlCount();
+
+void BenchLatency(Rows* rows);  // null launches: round trips, rate, ioctls and doorbells a launch
+void BenchMemory(Rows* rows);   // copies against memcpy
+void BenchScalar(Rows* rows);   // instructions a second of a compute core's hart
+void BenchMatmul(Rows* rows);   // against host BLAS, and in device cycles against the modelled peak
+
+}  // namespace npu::bench

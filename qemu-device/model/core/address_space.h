@@ -95,13 +95,15 @@ class AddressSpace {
 
  private:
   struct Walk;
+  struct Mover;
   bool ReadBounds(uint32_t number, BoundsView* view, bool* torn) const;
   uint8_t BoundsKind(uint64_t ptr, npu_access access, BoundsView* view) const;
   bool CheckPages(const Box& box, uint64_t low, uint64_t high, npu_access access, std::vector<Span>* spans,
                   FaultInfo* fault) const;
-  bool AppendSpans(const Box& box, Walk* walk, std::vector<Span>* spans) const;
+  bool CopyRow(Mover* mover, uint64_t dst, uint64_t src, uint64_t bytes, FaultInfo* fault) const;
   bool Refuse(const Box& box, uint8_t kind, npu_access access, const BoundsView& view, FaultInfo* fault) const;
   bool BusError(uint64_t ptr, uint64_t bytes, npu_access access, uint64_t offset, FaultInfo* fault) const;
+  bool Lost(uint64_t ptr, uint64_t bytes, npu_access access, uint64_t offset, FaultInfo* fault) const;
   bool Atomic(uint64_t ptr, unsigned size, npu_access access, Span* span, FaultInfo* fault) const;
 
   const Platform platform_;

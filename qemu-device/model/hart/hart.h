@@ -33,8 +33,8 @@ class BlockCache;
 // IsExit(pc)     true: the program ends here: Run returns kEnv with HartState::pc = pc.  Asked only for code not yet
 // decoded,
 //                so the answer for a pc must not change while code_epoch() stays.
-// Code(pc, &n)   host pointer to the instruction bytes at pc (2-byte aligned), n >= 2 = how many follow contiguously
-// with the same rights.
+// Code(pc, &n)   must refuse an odd pc (only the owner of the hart can have set one); otherwise host pointer to the
+// instruction bytes at pc (2-byte aligned), n >= 2 = how many follow contiguously with the same rights.
 //                nullptr: not executable; the environment has recorded the fault.  The bytes are read at once, not
 //                kept.
 // Load, Store    size is 1, 2, 4 or 8; any alignment: the environment decides whether misaligned is a fault.  Load's
@@ -59,7 +59,7 @@ class BlockCache;
 // may be changed);
 //                false = a fault was recorded.  The other two record a fault.  pc is exact.
 template <class Env>
-concept HartEnv = requires(Env env, uint64_t u, uint64_t* p, unsigned n, uint32_t insn, AmoOp amo, bool* ok) {
+concept HartEnvCommon = requires(Env env, uint64_t u, uint64_t* p, unsigned n, uint32_t insn, AmoOp amo, bool* ok) {
   { Env::kMachineMode } -> std::convertible_to<bool>;
   { Env::kFloat } -> std::convertible_to<bool>;
   { env.code_epoch() } -> std::convertible_to<uint64_t>;
@@ -72,10 +72,17 @@ concept HartEnv = requires(Env env, uint64_t u, uint64_t* p, unsigned n, uint32_
   { env.StoreConditional(u, n, u, ok) } -> std::same_as<bool>;  // va, size, value, &stored
   { env.Execute(insn, u, u, p) } -> std::same_as<Custom>;       // insn, rs1, rs2, &rd
   { env.CsrRead(n, p) } -> std::same_as<bool>;
+};
+
+template <class Env>
+concept HartEnvTraps = requires(Env env, uint32_t insn) {
   { env.Ecall() } -> std::same_as<bool>;
   { env.Ebreak() } -> std::same_as<void>;
   { env.Illegal(insn) } -> std::same_as<void>;
 };
+
+template <class Env>
+concept HartEnv = HartEnvCommon<Env> &&(Env::kMachineMode || HartEnvTraps<Env>);
 
 // Not thread-safe: one thread at a time.  Environments are referenced, not owned, and must outlive the hart.
 template <class Env>
@@ -92,7 +99,8 @@ class Hart : public HartState {
   // As Reset, but decoded code is kept (it still obeys code_epoch): for the next block of the same launch.
   void Restart(uint64_t new_pc);
 
-  // Retires at most max_instructions, and exactly that many when it returns kBudget.  Traps count as no instruction.
+  // Retires at most max_instructions, and exactly that many when it returns kBudget, less one for every trap and
+  // interrupt taken (they use up budget, so that a trap loop ends too, but are not in instret).
   // The calling thread's MXCSR is the guest's inside and is restored before the return and around Execute, Ecall,
   // Ebreak, Illegal, CsrRead, Code and IsExit.
   Stop Run(uint64_t max_instructions);
@@ -103,7 +111,9 @@ class Hart : public HartState {
 
   Env& env_;
   std::unique_ptr<BlockCache> cache_;
-  uint64_t epoch_ = 0;  // code_epoch() that the decoded code belongs to
+  uint64_t epoch_ = 0;     // code_epoch() that the decoded code belongs to
+  uint64_t irq_mask_ = 0;  // mie, or 0 while interrupts are off
+  uint32_t fp_gate_ = 0;   // not 0: the host's unit cannot serve (frm has no host mode, or mstatus.FS is off)
 };
 
 inline constexpr unsigned kMaxBlockInstructions = 64;

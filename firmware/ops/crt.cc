@@ -23,9 +23,8 @@ void* memcpy(void* __restrict dst, const void* __restrict src, size_t bytes) {
 void* memset(void* dst, int value, size_t bytes) {
   auto* d = static_cast<uint8_t*>(dst);
   const uint64_t wide = 0x0101010101010101ull * static_cast<uint8_t>(value);
-  if ((reinterpret_cast<uintptr_t>(d) & 7) == 0) {
-    for (; bytes >= 8; bytes -= 8, d += 8) *reinterpret_cast<uint64_t __attribute__((may_alias))*>(d) = wide;
-  }
+  for (; bytes && (reinterpret_cast<uintptr_t>(d) & 7); --bytes) *d++ = static_cast<uint8_t>(value);
+  for (; bytes >= 8; bytes -= 8, d += 8) *reinterpret_cast<uint64_t __attribute__((may_alias))*>(d) = wide;
   for (; bytes; --bytes) *d++ = static_cast<uint8_t>(value);
   return dst;
 }

@@ -208,9 +208,8 @@ inline uint64_t address(const volatile void* p) {
 
 // --- DMA ------------------------------------------------------------------------------------------------------------
 
-// A box of up to four dimensions; dimension 0 is contiguous and counts bytes.  Start with dma_1d .. and chain:
-//   auto d = dma(dst, src, row_bytes).dim(1, rows, dst_pitch, src_pitch);
-//   dma_in(d);
+// A box of up to four dimensions; dimension 0 is contiguous and counts bytes.  Start with dma() and chain:
+//   dma_in(dma(dst, src, row_bytes).dim(1, rows, dst_pitch, src_pitch));
 struct Dma : npu_dma_desc {
   Dma& dim(uint32_t index, uint32_t n, int64_t dst_step, int64_t src_step) {
     count[index] = n;
@@ -229,23 +228,31 @@ struct Dma : npu_dma_desc {
   }
 };
 
-inline Dma dma(void* dst, const void* src, uint64_t bytes) {
-  Dma d = {};
-  d.op = NPU_DMA_COPY;
-  d.dst = address(dst);
-  d.src = address(src);
+// Member by member: the compiler would clear a whole descriptor with a call to memset.
+inline Dma dma_box(uint32_t op, uint64_t dst, uint64_t src, uint64_t bytes, uint32_t value) {
+  Dma d;
+  d.op = op;
+  d.flags = 0;
+  d.dst = dst;
+  d.src = src;
   d.count[0] = static_cast<uint32_t>(bytes);
+  d.count[1] = d.count[2] = d.count[3] = 1;
+  d.dst_stride[0] = d.dst_stride[1] = d.dst_stride[2] = 0;
+  d.src_stride[0] = d.src_stride[1] = d.src_stride[2] = 0;
+  d.pad_lo[0] = d.pad_lo[1] = d.pad_lo[2] = d.pad_lo[3] = 0;
+  d.valid[0] = d.valid[1] = d.valid[2] = d.valid[3] = 0;
+  d.value = value;
+  d.reserved = 0;
   return d;
+}
+
+inline Dma dma(void* dst, const void* src, uint64_t bytes) {
+  return dma_box(NPU_DMA_COPY, address(dst), address(src), bytes, 0);
 }
 
 // bytes: a multiple of 4.
 inline Dma dma_fill(void* dst, uint32_t pattern, uint64_t bytes) {
-  Dma d = {};
-  d.op = NPU_DMA_FILL;
-  d.dst = address(dst);
-  d.count[0] = static_cast<uint32_t>(bytes);
-  d.value = pattern;
-  return d;
+  return dma_box(NPU_DMA_FILL, address(dst), 0, bytes, pattern);
 }
 
 inline void dma_in(const Dma& d) {
@@ -338,14 +345,19 @@ struct Vec : npu_vector_desc {
 
 template <class D, class S = D>
 inline Vec vec(npu_vector_op op, D* dst, uint32_t rows, uint32_t cols, uint32_t dst_pitch) {
-  Vec v = {};
+  Vec v;
   v.op = static_cast<uint16_t>(op);
   v.dst_type = DataType<D>::value;
   v.src_type = DataType<S>::value;
+  v.flags = 0;
   v.dst = address(dst);
+  v.src[0] = v.src[1] = v.src[2] = 0;
   v.rows = rows;
   v.cols = cols;
   v.row_pitch[0] = static_cast<int32_t>(dst_pitch);
+  v.row_pitch[1] = v.row_pitch[2] = v.row_pitch[3] = 0;
+  v.imm[0] = v.imm[1] = 0;
+  v.reserved[0] = v.reserved[1] = v.reserved[2] = 0;
   return v;
 }
 

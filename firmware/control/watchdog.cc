@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "watchdog.h"
+
+#include "console.h"
+#include "interrupts.h"
+#include "machine.h"
+#include "npu_fault.h"
+#include "queue.h"
+#include "slot.h"
+
+namespace control {
+namespace {
+
+constexpr uint64_t kShortestPeriod = kMillisecond;
+constexpr uint64_t kLongestPeriod = 2500 * kMillisecond;
+constexpr uint64_t kObeyTime = 5 * kSecond;  // for a slot that was told to abort its packet
+
+bool watching;
+bool broken;
+uint64_t next_look = kNever;
+
+// A quarter of the shortest timeout: a hang is found after at most one and a quarter of its queue's.
+uint64_t Period() {
+  uint64_t shortest = 4 * kLongestPeriod;
+  for (const Slot& slot : slots)
+    if (slot.queue != kNoQueue) shortest = Min(shortest, queues[slot.queue].timeout_ns);
+  return Max(shortest / 4, kShortestPeriod);
+}
+
+uint64_t SumOfProgress() {
+  uint64_t sum = 0;
+  for (uint32_t s = 0; s < SlotCount(); ++s) sum += SlotRead64(s, NPU_MG_SLOT_PROGRESS);
+  return sum;
+}
+
+// Looks at one slot; true when it runs.
+bool LookAt(uint32_t s, uint64_t now) {
+  Slot& slot = slots[s];
+  const uint32_t state = SlotState(s);
+  if (state != NPU_SLOT_RUNNING && state != NPU_SLOT_DRAINING) {
+    slot.watched = false;
+    if (!slot.leaving) slot.killed = false;
+    return false;
+  }
+  const uint64_t progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);
+  if (!slot.watched || (progress != slot.watch_progress && !slot.killed)) {
+    slot.watched = true;
+    slot.watch_progress = progress;
+    slot.watch_since = now;
+    return true;
+  }
+  const uint64_t unchanged = now - slot.watch_since;
+  if (slot.killed) {
+    if (unchanged >= kObeyTime) ReportBrokenSlot(s);
+  } else if (slot.queue != kNoQueue && unchanged >= queues[slot.queue].timeout_ns) {
+    Log("queue ", static_cast<uint32_t>(slot.queue), " in slot ", s, " made no progress for ", unchanged / kMillisecond,
+        " ms: its packet ", SlotRead64(s, NPU_MG_SLOT_RPTR), " is aborted");
+    slot.watch_since = now;
+    KillHangingPacket(static_cast<uint8_t>(s));
+    SlotChanged(s);
+  }
+  return true;
+}
+
+// Nothing runs, for certain: a slot that ended while another began shows in the progress.
+bool AllQuiet(uint64_t now) {
+  const uint64_t before = SumOfProgress();
+  bool any = false;
+  for (uint32_t s = 0; s < SlotCount(); ++s) any = LookAt(s, now) || any;
+  return !any && SumOfProgress() == before;
+}
+
+}  // namespace
+
+void StartWatching() {
+  if (watching) return;
+  watching = true;
+  EnableInterrupt(NPU_MG_IRQ_BUSY, false);
+  next_look = 0;
+}
+
+bool Watching() {
+  return watching;
+}
+
+uint64_t Watch(uint64_t now) {
+  if (!watching || now < next_look) return next_look;
+  // From here on BUSY becomes pending again if a slot starts while none runs.
+  AcknowledgeInterrupt(NPU_MG_IRQ_BUSY);
+  if (!AllQuiet(now)) return next_look = now + Period();
+  watching = false;
+  EnableInterrupt(NPU_MG_IRQ_BUSY, true);
+  return next_look = kNever;
+}
+
+void ReportBrokenSlot(uint32_t slot) {
+  if (broken) return;
+  broken = true;
+  Log("slot ", slot, " does not stop: the device needs a reset");
+}
+
+bool AnySlotBroken() {
+  return broken;
+}
+
+}  // namespace control

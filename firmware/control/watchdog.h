@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Finds queues that make no progress.  A hang is a slot that runs while NPU_MG_SLOT_PROGRESS does not move for the
+// queue's timeout; how long a packet takes in all does not matter.  A slot at a wait packet does not hang.
+//
+// The timer runs only while some slot runs: NPU_MG_IRQ_BUSY starts it, and is masked as long as it runs, so that short
+// launches one after another do not wake the management core.
+#pragma once
+
+#include <stdint.h>
+
+namespace control {
+
+// A slot may run from now on.
+void StartWatching();
+// Some slot ran when last looked.
+bool Watching();
+// Looks at the slots when it is time; returns when it wants to be called again, kNever when nothing runs.
+uint64_t Watch(uint64_t now);
+// A slot did not obey: only a reset of the device helps.
+void ReportBrokenSlot(uint32_t slot);
+bool AnySlotBroken();
+
+}  // namespace control

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The NPU's PCIe function: state that the glue's files share.
+ *
+ * The glue knows the model's C interface and QEMU, and nothing of packets, firmware or cores.
+ *
+ * Locks.  Everything that changes the model's life (realize, reset, pause, resume, exit) happens
+ * under QEMU's big lock, and waits for the model's threads with that lock held.  That cannot
+ * deadlock, because no host operation ever takes the big lock: DMA is refused when it would hit
+ * anything but RAM, and interrupts go through a bottom half.
+ */
+#ifndef HW_NPU_H
+#define HW_NPU_H
+
+#include "npu_compat.h"
+#include "npu_model.h"
+#include "npu_regs.h"
+
+#define TYPE_NPU "npu"
+OBJECT_DECLARE_SIMPLE_TYPE(NpuState, NPU)
+
+QEMU_BUILD_BUG_ON(NPU_NUM_VECTORS > 64); /* NpuState.pending */
+
+struct NpuState {
+    PCIDevice parent_obj;
+
+    MemoryRegion regs;   /* BAR 0 */
+    MemoryRegion memory; /* BAR 2 */
+    char *name;          /* for messages: the id, or the type */
+
+    const struct npu_model_api *api;
+    /*
+     * NULL before realize and after exit.  Written under the big lock; register accesses read it
+     * with users raised, and who takes it away waits until users is 0.
+     */
+    struct npu_model *model;
+    int users;
+
+    /* Under the big lock. */
+    bool paused;  /* the model is paused */
+    bool touched; /* the guest has decoded our BARs since the last cold reset, so there is state to
+                     reset */
+    VMChangeStateEntry *vm_state;
+    QLIST_ENTRY(NpuState) next;
+
+    /* Vectors to be raised: any thread sets a bit and schedules the bottom half, which takes all.
+     */
+    uint64_t pending;
+    QEMUBH *irq_bh;
+
+    /* Properties. */
+    uint64_t memory_bytes;
+    uint32_t cores;
+    uint32_t queues;
+    uint32_t threads;
+    uint64_t seed;
+    char *nvram;
+    char *simd;
+    char *model_path;
+};
+
+/* npu_host.c: what the model may ask of its surroundings. */
+extern const struct npu_model_host_ops npu_host_ops;
+/* A thread of QEMU enters the glue: it is known to RCU already. */
+void npu_thread_is_qemus(void);
+
+/* npu_load.c: finds and opens the model; NULL and a sentence on failure. */
+const struct npu_model_api *npu_load_model(const char *path, Error **errp);
+
+#endif

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// npuOpsMatmul: checks and the choice of tiles.  The kernel is firmware/ops/matmul.cc.
+#include "internal.h"
+
+namespace npu::ops {
+namespace {
+
+constexpr char kName[] = "npuOpsMatmul";
+
+npuError_t CheckLeading(const char* name, uint32_t given, uint32_t dense, uint32_t* out) {
+  *out = given ? given : dense;
+  if (*out < dense || *out > kMaxDimension * 16) {
+    return Refuse(npuErrorInvalidValue, "%s: %s = %u; a row has %u elements, so it must be 0 or %u .. %u", kName, name,
+                  given, dense, dense, kMaxDimension * 16);
+  }
+  return npuSuccess;
+}
+
+npuError_t Check(const npuOpsMatmulDesc* d, NpuMatmulArgs* a) {
+  if (!d) return Refuse(npuErrorInvalidValue, "%s: the description is NULL", kName);
+  if (npuError_t e = CheckDimension(kName, "m", d->m, kMaxDimension)) return e;
+  if (npuError_t e = CheckDimension(kName, "n", d->n, kMaxDimension)) return e;
+  if (npuError_t e = CheckDimension(kName, "k", d->k, kMaxDimension)) return e;
+  if (d->transA > 1 || d->transB > 1) return Refuse(npuErrorInvalidValue, "%s: transA and transB are 0 or 1", kName);
+  if (d->activation < npuOpsActivationNone || d->activation > npuOpsActivationTanh) {
+    return Refuse(npuErrorInvalidValue, "%s: activation %d is unknown", kName, static_cast<int>(d->activation));
+  }
+  if (npuError_t e = CheckLeading("lda", d->lda, d->transA ? d->m : d->k, &a->lda)) return e;
+  if (npuError_t e = CheckLeading("ldb", d->ldb, d->transB ? d->k : d->n, &a->ldb)) return e;
+  if (npuError_t e = CheckLeading("ldd", d->ldd, d->n, &a->ldd)) return e;
+  constexpr uint64_t kMaxStride = 1ull << 37;  // 40-bit addresses
+  if (d->batchStrideA > kMaxStride || d->batchStrideB > kMaxStride || d->batchStrideD > kMaxStride) {
+    return Refuse(npuErrorInvalidValue, "%s: a batch stride is over %llu elements, more than the device can address",
+                  kName, static_cast<unsigned long long>(kMaxStride));
+  }
+  a->batch = d->batch ? d->batch : 1;
+  if (a->batch > kMaxDimension) {
+    return Refuse(npuErrorInvalidValue, "%s: batch = %u; it must be at most %u", kName, a->batch, kMaxDimension);
+  }
+  if (a->batch > 1 && d->batchStrideD < uint64_t{d->m - 1} * a->ldd + d->n) {
+    return Refuse(npuErrorInvalidValue, "%s: batchStrideD = %llu lets the results of the batch overlap", kName,
+                  static_cast<unsigned long long>(d->batchStrideD));
+  }
+  a->m = d->m;
+  a->n = d->n;
+  a->k = d->k;
+  a->batch_a = d->batchStrideA;
+  a->batch_b = d->batchStrideB;
+  a->batch_d = d->batchStrideD;
+  a->flags = (d->transA ? NPU_OP_F_TRANS_A : 0) | (d->transB ? NPU_OP_F_TRANS_B : 0) |
+             (d->activation == npuOpsActivationRelu ? NPU_OP_F_RELU : 0);
+  return npuSuccess;
+}
+
+uint64_t SramNeeded(uint64_t m, uint64_t n, uint64_t k) {
+  return 2 * (SramFloats(m * k) + SramFloats(k * n) + SramFloats(n)) + 2 * SramFloats(m * n);
+}
+
+// Modelled cycles of the whole product.
+uint64_t PlanCost(const NpuMatmulArgs& a, const DeviceFacts& device, uint64_t m, uint64_t n, uint64_t k) {
+  const uint64_t tiles = a.batch * DivUp(a.m, m) * DivUp(a.n, n), chunks = DivUp(a.k, k);
+  const uint64_t load_a = (a.flags & NPU_OP_F_TRANS_A) ? Cost::Dma(k, m * 4) : Cost::Dma(m, k * 4);
+  const uint64_t load_b = (a.flags & NPU_OP_F_TRANS_B) ? Cost::Dma(n, k * 4) : Cost::Dma(k, n * 4);
+  const uint64_t load = load_a + load_b, mma = Cost::Mma(m, n, k), store = Cost::Dma(m, n * 4);
+  const uint64_t one = std::max({chunks * std::max(load, mma), store});
+  return DivUp(tiles, device.cores) * one + load + store;
+}
+
+void ChooseTiles(const DeviceFacts& device, NpuMatmulArgs* a) {
+  constexpr uint32_t kSizes[] = {16, 32, 48, 64, 96, 128, 160, 192, 256};
+  uint64_t best = UINT64_MAX;
+  for (uint32_t ms : kSizes) {
+    for (uint32_t ns : kSizes) {
+      for (uint32_t ks : {32u, 64u, 128u, 256u}) {
+        const uint32_t m = std::min(ms, a->m), n = std::min(ns, a->n), k = std::min(ks, a->k);
+        if (SramNeeded(m, n, k) > device.sram_bytes) continue;
+        const uint64_t cost = PlanCost(*a, device, m, n, k);
+        if (cost < best) {
+          best = cost;
+          a->m_tile = m;
+          a->n_tile = n;
+          a->k_tile = k;
+        }
+      }
+    }
+  }
+  a->m_tiles = static_cast<uint32_t>(DivUp(a->m, a->m_tile));
+  a->n_tiles = static_cast<uint32_t>(DivUp(a->n, a->n_tile));
+}
+
+const char* KernelFor(npuOpsActivation activation) {
+  switch (activation) {
+    case npuOpsActivationSigmoid:
+      return "matmul_sigmoid_f32";
+    case npuOpsActivationTanh:
+      return "matmul_tanh_f32";
+    default:
+      return "matmul_f32";
+  }
+}
+
+}  // namespace
+}  // namespace npu::ops
+
+using namespace npu::ops;
+
+extern "C" npuError_t npuOpsMatmul(const npuOpsMatmulDesc* desc, const void* a_matrix, const void* b_matrix,
+                                   const void* bias, void* d_matrix, npuStream_t stream) {
+  NpuMatmulArgs a = {};
+  if (npuError_t e = Check(desc, &a)) return e;
+  if (npuError_t e = CheckPointer(kName, "a", a_matrix)) return e;
+  if (npuError_t e = CheckPointer(kName, "b", b_matrix)) return e;
+  if (npuError_t e = bias ? CheckPointer(kName, "bias", bias) : npuSuccess) return e;
+  if (npuError_t e = CheckPointer(kName, "d", d_matrix)) return e;
+  DeviceFacts device;
+  if (npuError_t e = GetDeviceFacts(&device)) return e;
+  if (bias) a.flags |= NPU_OP_F_BIAS;
+  ChooseTiles(device, &a);
+  if (!a.m_tile) {
+    return Refuse(npuErrorNotSupported, "%s: a core's local memory of %llu bytes is too small for the smallest tile",
+                  kName, static_cast<unsigned long long>(device.sram_bytes));
+  }
+  a.a = Bits(a_matrix);
+  a.b = Bits(b_matrix);
+  a.bias = Bits(bias);
+  a.d = Bits(d_matrix);
+  const npuDim3 grid = {BlocksFor(device, uint64_t{a.batch} * a.m_tiles * a.n_tiles), 1, 1};
+  return Launch(device, "matmul", KernelFor(desc->activation), grid, &a, sizeof a, stream);
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
+//
+// The C ABI.
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <string>
+
+#include "device/device.h"
+#include "npu_model.h"
+
+using npu::model::Device;
+
+// The handle that callers hold is the device.
+struct npu_model {
+  std::unique_ptr<Device> device;
+};
+
+namespace {
+
+npu_model* Create(const npu_model_config* config, char* err, size_t err_bytes) {
+  std::string error = "config is a null pointer";
+  npu_model* model = nullptr;
+  // Nothing may be thrown through C: threads or memory may be lacking.
+  try {
+    std::unique_ptr<Device> device = config ? Device::Create(*config, &error) : nullptr;
+    if (device) model = new npu_model{std::move(device)};
+  } catch (const std::exception& e) {
+    error = std::string("cannot make the device: ") + e.what();
+  }
+  if (!model && err && err_bytes) std::snprintf(err, err_bytes, "%s", error.c_str());
+  return model;
+}
+
+size_t Describe(npu_model* m, char* text, size_t bytes) {
+  std::string all = m->device->Describe();
+  if (text && bytes) {
+    size_t n = std::min(bytes - 1, all.size());
+    std::memcpy(text, all.data(), n);
+    text[n] = 0;
+  }
+  return all.size();
+}
+
+constexpr npu_model_api kApi = {
+    NPU_MODEL_ABI,
+    Create,
+    [](npu_model* m) { delete m; },
+    [](npu_model* m, npu_model_reset kind) { m->device->Reset(kind); },
+    [](npu_model* m, uint64_t offset, unsigned size) { return m->device->MmioRead(offset, size); },
+    [](npu_model* m, uint64_t offset, uint64_t value, unsigned size) { m->device->MmioWrite(offset, value, size); },
+    [](npu_model* m) { m->device->Pause(); },
+    [](npu_model* m) { m->device->Resume(); },
+    Describe,
+};
+
+}  // namespace
+
+extern "C" __attribute__((visibility("default"))) const npu_model_api* npu_model_get_api(uint32_t abi) {
+  return abi == NPU_MODEL_ABI ? &kApi : nullptr;
+}

@@ -48,7 +48,7 @@
 #define NPU_REG_HW_VERSION 0x0004u       /* RO: major << 16 | minor */
 #define NPU_REG_CONTRACT_VERSION 0x0008u /* RO: NPU_CONTRACT_VERSION */
 #define NPU_REG_CTRL 0x0010u             /* WO: NPU_CTRL_* */
-#define NPU_CTRL_RESET 0x1u /* as a function-level reset, but PCI configuration and device memory are kept */
+#define NPU_CTRL_RESET 0x1u /* as a function-level reset, but PCI configuration and device memory are kept; BAR0 reads all ones and ignores writes until it is done */
 #define NPU_REG_MEM_SIZE 0x0018u /* RO 64: bytes of device memory */
 #define NPU_REG_NUM_CORES 0x0020u
 #define NPU_REG_NUM_QUEUES 0x0024u

@@ -21,10 +21,10 @@ bool Matches(const npu::smi::Snapshot& s, const std::string& wanted) {
 
 int main(int argc, char** argv) {
   CLI::App app{"Shows the NPUs of this machine."};
-  std::string backend = "drm", only;
+  std::string backend = "auto", only;
   bool json = false;
-  app.add_option("--backend", backend, "drm: devices of the kernel driver; sim: the in-process model")
-      ->check(CLI::IsMember({"drm", "sim"}))
+  app.add_option("--backend", backend, "drm: devices of the kernel driver; sim: the in-process model; auto: drm")
+      ->check(CLI::IsMember({"auto", "drm", "sim"}))
       ->envname("NPU_BACKEND")
       ->capture_default_str();
   app.add_option("-i,--id", only, "only this device: its index, uuid or PCI address");

@@ -32,7 +32,7 @@ struct Snapshot {
   std::optional<uint64_t> memory_total, memory_free;
   std::optional<int64_t> temperature_mc;
   std::optional<uint64_t> power_uw, energy_uj;
-  std::optional<uint64_t> clock_khz, clock_max_khz;
+  std::optional<uint64_t> clock_khz;
   std::optional<uint32_t> utilisation_permille;
   std::optional<uint32_t> health;  // enum npu_health
   std::optional<uint64_t> faults, ecc_corrected, ecc_uncorrected, retired_pages;

@@ -1,0 +1,117 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# build-qemu.sh: QEMU with the NPU device, from the distribution's own source package.
+#
+# Leaves $NPU_CACHE/qemu -> qemu-KEY with the program qemu-system-x86_64; KEY is made of the package's version, the glue
+# and this script.  The unpacked and configured tree stays in $NPU_CACHE/qemu-src-VERSION, so that a change of the glue
+# compiles a few files.  Nothing is installed; the device model is not part of it (QEMU loads it at run time).
+set -eu
+. "$(dirname "$0")/lib.sh"
+
+glue=$NPU_ROOT/qemu-device/pci
+# What the glue shares with the rest of the tree.
+contract="$NPU_ROOT/qemu-device/model/include/npu_model.h $NPU_ROOT/hal/hw/npu_regs.h $NPU_ROOT/hal/hw/npu_hw_types.h"
+step=$NPU_ROOT/tools/setup/step.sh
+
+# The version of the source package that apt would take.  The data package carries it, being the same on all machines.
+source_version() { apt-cache policy qemu-system-data | awk '$1 == "Candidate:" && $2 != "(none)" { print $2 }'; }
+
+make_key() { # VERSION
+  { echo "$1"; cat "$0" "$glue"/*.* "$glue"/Kconfig "$glue"/trace-events $contract; } | sha256sum | cut -c 1-16
+}
+
+# Source entries for the suites that this machine takes binaries from: apt itself tells them, in whatever format and file
+# they are written.  They go into a directory of our own; the machine's configuration is not touched.
+private_apt() { # DIRECTORY: prints the options for apt-get
+  local dir=$1 key=/usr/share/keyrings/debian-archive-keyring.gpg
+  mkdir -p "$dir"/{parts,lists/partial,archives/partial}
+  apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
+    awk -v key="$([ -f $key ] && echo "[signed-by=$key] ")" \
+      '$1 == "Debian" && $4 == "main" { print "deb-src " key $2, $3, $4 }' | sort -u >"$dir/parts/source.list"
+  [ -s "$dir/parts/source.list" ] ||
+    die "apt has no lists of a Debian archive" "Run \"apt-get update\" (or: make setup) while the network is there."
+  echo "-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=$dir/parts -o Dir::State::lists=$dir/lists" \
+    "-o Dir::Cache=$dir -o Dir::Cache::archives=$dir/archives -o APT::Sandbox::User=root"
+}
+
+fetch() { # VERSION DIRECTORY
+  local version=$1 dir=$2 options
+  rm -rf "$dir" "$dir.part"
+  mkdir -p "$dir.part"
+  cd "$dir.part"
+  options=$(private_apt "$PWD/apt")
+  # shellcheck disable=SC2086 # options are words
+  apt-get $options update
+  # shellcheck disable=SC2086
+  apt-get $options source --only-source "qemu=$version"
+  rm -rf apt ./*.tar.xz ./*.dsc
+  mv qemu-*/ tree
+  mv "$dir.part" "$dir"
+}
+
+# Copies a file only if it differs, so that the build sees what has changed.
+refresh() { # DIRECTORY FILE...
+  local dir=$1 file
+  shift
+  mkdir -p "$dir"
+  for file in "$@"; do cmp -s "$file" "$dir/${file##*/}" || cp "$file" "$dir/"; done
+}
+
+inject() { # TREE
+  local tree=$1
+  refresh "$tree/hw/npu" "$glue"/*.[ch] "$glue"/meson.build "$glue"/Kconfig "$glue"/trace-events $contract
+  refresh "$tree/configs/devices/x86_64-softmmu" "$glue/npu-devices.mak"
+  grep -q "subdir('npu')" "$tree/hw/meson.build" || sed -i "s/^subdir('nvme')/subdir('npu')\n&/" "$tree/hw/meson.build"
+  grep -q "npu/Kconfig" "$tree/hw/Kconfig" || sed -i "s|^source nvme/Kconfig|source npu/Kconfig\n&|" "$tree/hw/Kconfig"
+  grep -q "'hw/npu'" "$tree/meson.build" || sed -i "s|^    'hw/nvme',|    'hw/npu',\n&|" "$tree/meson.build"
+  grep -q "subdir('npu')" "$tree/hw/meson.build" && grep -q "npu/Kconfig" "$tree/hw/Kconfig" &&
+    grep -q "'hw/npu'" "$tree/meson.build" ||
+    die "this QEMU source has no place where the NPU's directory could be named" \
+      "Its build files have changed: adapt inject() in tools/setup/build-qemu.sh."
+}
+
+configure() { # TREE
+  local options="--target-list=x86_64-softmmu --without-default-features --without-default-devices
+    --with-devices-x86_64=npu-devices --enable-tcg --enable-kvm --enable-virtfs --enable-attr --enable-cap-ng
+    --enable-fdt=system --enable-trace-backends=log --disable-docs --disable-tools --disable-werror --disable-debug-info"
+  mkdir -p "$1/b"
+  cd "$1/b"
+  # Newer versions find meson by themselves, older ones must be told not to look for the copy that Debian removes.
+  ! grep -q -- '--meson=' ../configure || options="$options --meson=/usr/bin/meson --ninja=/usr/bin/ninja"
+  # shellcheck disable=SC2086 # options are words
+  ../configure $options
+}
+
+compile() { # TREE
+  inject "$1"
+  [ -f "$1/b/build.ninja" ] || configure "$1"
+  ninja -C "$1/b" qemu-system-x86_64
+}
+
+main() {
+  case ${1:-} in
+  --fetch) fetch "$2" "$3" && return ;;
+  --compile) compile "$2" && return ;;
+  esac
+  local version key source out
+  version=$(source_version)
+  [ -n "$version" ] || die "apt knows no package qemu-system-data" "Run \"apt-get update\" (or: make setup)."
+  key=$(make_key "$version")
+  out=$NPU_CACHE/qemu-$key
+  if [ ! -x "$out/qemu-system-x86_64" ]; then
+    take_lock qemu
+    source=$NPU_CACHE/qemu-src-${version//:/_}
+    [ -d "$source/tree" ] || "$step" "QEMU source" "$NPU_CACHE/logs/qemu-source.log" "$0" --fetch "$version" "$source" ||
+      die "the source package qemu $version could not be fetched" "Is the network there? Does the archive still have it (apt-get update)?"
+    "$step" "QEMU with the NPU" "$NPU_CACHE/logs/qemu.log" "$0" --compile "$source/tree" ||
+      die "QEMU could not be built" "The log says why; a missing library is installed by \"make setup\"."
+    mkdir -p "$out.part"
+    cp "$source/tree/b/qemu-system-x86_64" "$out.part/"
+    rm -rf "$out"
+    mv "$out.part" "$out"
+  else
+    echo "  QEMU with the NPU      $version, in $out"
+  fi
+  ln -sfn "qemu-$key" "$NPU_CACHE/qemu"
+}
+main "$@"

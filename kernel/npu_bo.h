@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Buffers: everything that user space can map, with or without a handle. */
+#ifndef NPU_BO_H
+#define NPU_BO_H
+
+#include <linux/scatterlist.h>
+
+#include <drm/drm_gem.h>
+
+#include "npu_drv.h"
+
+enum npu_bo_kind {
+	NPU_BO_KIND_DEVICE,   /* device memory */
+	NPU_BO_KIND_HOST,     /* host pages, mapped for DMA */
+	NPU_BO_KIND_DOORBELL, /* one page of BAR0 */
+};
+
+#define NPU_BO_READONLY BIT(0)   /* user space may only read */
+#define NPU_BO_INTERNAL BIT(1)   /* the driver's: no handle, not inherited by fork() */
+#define NPU_BO_CONTIGUOUS BIT(2) /* in one piece for the device; the size is a power of two */
+
+/* A piece of a buffer that is contiguous for the device. */
+struct npu_run {
+	u64 start; /* offset in the buffer */
+	u64 addr;  /* offset in device memory, or bus address */
+};
+
+/**
+ * struct npu_bo - a buffer
+ * @base: GEM object; its reservation lock guards @revoked
+ * @kind: where its memory is
+ * @flags: NPU_BO_*
+ * @account: whom it is charged to, or NULL
+ * @node: in npu_device.bo_list, or lost_bos
+ * @blocks: device memory
+ * @pages: host pages
+ * @sgt: DMA mapping of @pages
+ * @mapped: @sgt is mapped; cleared under npu_device.bo_lock when the device is removed
+ * @runs: device addresses, in order
+ * @num_runs: entries of @runs
+ * @queue: whose doorbell it is
+ * @revoked: user space lost its mappings and gets no new ones
+ */
+struct npu_bo {
+	struct drm_gem_object base;
+	enum npu_bo_kind kind;
+	u32 flags;
+	struct npu_account *account;
+	struct list_head node;
+	struct list_head blocks;
+	struct page **pages;
+	struct sg_table sgt;
+	bool mapped;
+	struct npu_run *runs;
+	u32 num_runs;
+	u32 queue;
+	bool revoked;
+};
+
+static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
+{
+	return container_of(obj, struct npu_bo, base);
+}
+
+struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 size, u32 flags,
+			  struct npu_account *account);
+struct npu_bo *npu_bo_new_doorbell(struct npu_device *ndev, u32 queue);
+u64 npu_bo_addr(struct npu_bo *bo, u64 offset, u64 *len);
+void *npu_bo_host_ptr(struct npu_bo *bo, u64 offset);
+u64 npu_bo_read64(struct npu_bo *bo, u64 offset);
+int npu_bo_share(struct npu_bo *bo, struct npu_file *file);
+void npu_bo_unshare(struct npu_bo *bo, struct npu_file *file);
+void npu_bo_revoke(struct npu_bo *bo);
+void npu_bo_put(struct npu_bo *bo);
+void npu_bo_unmap_dma_all(struct npu_device *ndev);
+void npu_bo_reclaim(struct npu_device *ndev);
+
+/* npu_mmap.c */
+extern const struct vm_operations_struct npu_bo_vm_ops;
+int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma);
+
+int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_bo_mmap(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif /* NPU_BO_H */

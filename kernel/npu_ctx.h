@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* A context (one per open file) and its queues. */
+#ifndef NPU_CTX_H
+#define NPU_CTX_H
+
+#include <linux/eventfd.h>
+
+#include "npu_bo.h"
+#include "npu_vm.h"
+
+/**
+ * struct npu_ctx - context
+ * @ndev: the device
+ * @file: the open file
+ * @id: number on the device
+ * @node: in npu_device.ctx_list
+ * @wq: whoever waits for a fence of this context, or for a queue's fault
+ * @vm: address space
+ * @bounds: bounds table, device memory
+ * @faults: fault ring, host memory
+ * @fault_seen: records plus drops already signalled; guarded by npu_device.ctx_lock
+ * @eventfd: signalled when a record was written, or NULL
+ * @queues: number -> struct npu_queue; changed under npu_file.lock
+ * @num_queues: entries of @queues; guarded by npu_file.lock
+ * @past_cycles: what destroyed queues have cost; written under npu_file.lock
+ */
+struct npu_ctx {
+	struct npu_device *ndev;
+	struct npu_file *file;
+	u32 id;
+	struct list_head node;
+	wait_queue_head_t wq;
+	struct npu_vm *vm;
+	struct npu_bo *bounds;
+	struct npu_bo *faults;
+	u64 fault_seen;
+	struct eventfd_ctx *eventfd;
+	struct xarray queues;
+	u32 num_queues;
+	atomic64_t past_cycles;
+};
+
+/**
+ * struct npu_queue - user-mode queue
+ * @kref: one for the file, one for each call that waits on it
+ * @ctx: owner
+ * @id: number on the device and handle in the file
+ * @ring: device memory
+ * @status: one page of host memory, written by the device
+ * @doorbell: its page of BAR0
+ */
+struct npu_queue {
+	struct kref kref;
+	struct npu_ctx *ctx;
+	u32 id;
+	struct npu_bo *ring;
+	struct npu_bo *status;
+	struct npu_bo *doorbell;
+};
+
+/* npu_ctx.c */
+int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *file);
+void npu_ctx_destroy(struct npu_ctx *ctx);
+struct npu_ctx_desc __iomem *npu_ctx_desc(struct npu_ctx *ctx);
+
+/* npu_queue.c */
+int npu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_queue_resume(struct drm_device *drm, void *data, struct drm_file *file);
+void npu_queue_destroy_all(struct npu_ctx *ctx);
+struct npu_queue *npu_queue_get(struct npu_ctx *ctx, u32 id);
+void npu_queue_put(struct npu_queue *queue);
+void npu_queue_mark_dead(struct npu_queue *queue);
+
+static inline struct npu_queue_status *npu_queue_status(struct npu_queue *queue)
+{
+	return npu_bo_host_ptr(queue->status, 0);
+}
+
+#endif /* NPU_CTX_H */

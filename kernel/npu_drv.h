@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The device, the open file, and what they share.
+ *
+ * Lock order: npu_file.lock, npu_device.fw_lock, npu_vm.lock, dma_resv of
+ * buffers, npu_mbox.lock, npu_tlb.lock, npu_mm.lock, npu_device.bo_lock,
+ * npu_device.ctx_lock (innermost, taken in interrupts).
+ */
+#ifndef NPU_DRV_H
+#define NPU_DRV_H
+
+#include <linux/io.h>
+#include <linux/io-64-nonatomic-lo-hi.h>
+#include <linux/idr.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/pci.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_print.h>
+
+#include "npu_accel.h"
+#include "npu_admin.h"
+#include "npu_buddy.h"
+#include "npu_fault.h"
+#include "npu_fw.h"
+#include "npu_mmu.h"
+#include "npu_packet.h"
+#include "npu_regs.h"
+
+#define NPU_DRIVER_NAME "npu"
+
+/* User mappings begin above the first big page, so that a small integer is never a device address. */
+#define NPU_VA_START ((u64)NPU_BIG_PAGE_SIZE)
+#define NPU_VA_END BIT_ULL(NPU_VA_BITS)
+
+#define NPU_QUEUES_PER_FILE 64
+#define NPU_MIN_VECTORS 3
+#define NPU_TIMEOUT_MS 10000 /* mailbox, TLB and firmware start; TCG guests are slow */
+
+struct npu_bo;
+struct npu_ctx;
+struct npu_queue;
+
+/* Device memory. */
+struct npu_mm {
+	struct mutex lock; /* guards buddy, avail and lost */
+	struct gpu_buddy buddy;
+	struct list_head lost; /* blocks that a wedged device may still use */
+	struct list_head reserved; /* never handed out */
+	u64 avail;
+};
+
+/* A contiguous piece of device memory for the driver's own tables. */
+struct npu_mem {
+	u64 addr; /* offset in device memory */
+	u64 size; /* 0: nothing allocated */
+	struct list_head blocks;
+};
+
+struct npu_mbox_state {
+	struct mutex lock; /* one command at a time; guards seq and the mailbox page */
+	wait_queue_head_t wq;
+	struct npu_mem mem;
+	u32 seq;
+};
+
+struct npu_tlb {
+	spinlock_t lock; /* pairs a write of TLB_INV with the read of its number */
+	wait_queue_head_t wq;
+};
+
+/* What a fence interrupt's handler is given. */
+struct npu_vector {
+	struct npu_device *ndev;
+	u32 number;
+};
+
+struct npu_device {
+	struct drm_device drm;
+	struct pci_dev *pdev;
+
+	void __iomem *regs; /* BAR0 */
+	void __iomem *mem;  /* BAR2, write-combined */
+	resource_size_t regs_phys;
+	resource_size_t mem_phys;
+	u64 mem_size;
+
+	u32 hw_version;
+	u32 contract_version;
+	u32 num_cores;
+	u32 num_queues;
+	u32 num_slots;
+	u32 num_contexts;
+	u32 rom_bytes;
+	u32 sram_bytes;
+	u64 uuid;
+
+	u32 num_vectors;
+	struct npu_vector *vectors;
+
+	struct npu_mm mm;
+	struct npu_mbox_state mbox;
+	struct npu_tlb tlb;
+	struct npu_mem ctx_table;
+	struct npu_mem queue_table;
+
+	struct mutex fw_lock; /* serialises loading and guards fw_reason; contexts are made under it */
+	wait_queue_head_t fw_wq;
+	const char *fw_reason; /* why there is no firmware, or NULL */
+	bool fw_ready;         /* the mailbox answers; written under fw_lock */
+
+	/* Set once, by whoever sees the device stop answering; cleared by a reset under fw_lock. */
+	unsigned long wedged;
+	bool gone; /* remove() has begun; written by remove() only */
+
+	struct work_struct fw_work; /* firmware events and state changes */
+
+	spinlock_t ctx_lock; /* guards ctx_list and its members' fault_seen; taken in interrupts */
+	struct list_head ctx_list;
+	struct ida ctx_ids;
+	struct ida queue_ids;
+	atomic_t num_open; /* contexts that exist */
+
+	struct mutex bo_lock; /* guards bo_list and lost_bos */
+	struct list_head bo_list;
+	struct list_head lost_bos; /* freed while the device was wedged: kept until it is reset */
+
+	struct device *hwmon;
+};
+
+/* What an open file has allocated.  Outlives the file while one of its buffers does. */
+struct npu_account {
+	struct kref kref;
+	atomic64_t device_bytes;
+	atomic64_t host_bytes;
+};
+
+struct npu_file {
+	struct npu_device *ndev;
+	struct drm_file *drm_file;
+	struct npu_account *account;
+	struct mutex lock; /* serialises CONTEXT_INIT and changes to the context's queues */
+	struct npu_ctx *ctx; /* set once, under lock; read with npu_file_ctx() */
+};
+
+static inline struct npu_device *to_npu_device(struct drm_device *drm)
+{
+	return container_of(drm, struct npu_device, drm);
+}
+
+static inline struct npu_ctx *npu_file_ctx(struct npu_file *file)
+{
+	/* Pairs with the release in npu_ioctl_context_init(). */
+	return smp_load_acquire(&file->ctx);
+}
+
+static inline u32 npu_read(struct npu_device *ndev, u32 reg)
+{
+	return readl(ndev->regs + reg);
+}
+
+static inline u64 npu_read64(struct npu_device *ndev, u32 reg)
+{
+	return readq(ndev->regs + reg);
+}
+
+static inline void npu_write(struct npu_device *ndev, u32 reg, u32 value)
+{
+	writel(value, ndev->regs + reg);
+}
+
+static inline void npu_write64(struct npu_device *ndev, u32 reg, u64 value)
+{
+	writeq(value, ndev->regs + reg);
+}
+
+static inline bool npu_is_wedged(struct npu_device *ndev)
+{
+	return test_bit(0, &ndev->wedged);
+}
+
+/* 0, or -ENODEV for a device that is unplugged or no longer answers. */
+static inline int npu_check_alive(struct npu_device *ndev)
+{
+	return READ_ONCE(ndev->gone) || npu_is_wedged(ndev) ? -ENODEV : 0;
+}
+
+/* npu_drv.c */
+void npu_wedge(struct npu_device *ndev, const char *reason);
+int npu_reset(struct npu_device *ndev);
+void npu_account_put(struct npu_account *account);
+void npu_rom_read(struct npu_device *ndev, void *buf, u32 offset, u32 bytes);
+
+/* npu_mm.c */
+int npu_mm_init(struct npu_device *ndev);
+int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list_head *blocks);
+void npu_mm_free(struct npu_device *ndev, struct list_head *blocks);
+void npu_mm_reclaim(struct npu_device *ndev);
+u64 npu_mm_avail(struct npu_device *ndev);
+int npu_mem_alloc(struct npu_device *ndev, struct npu_mem *mem, u64 size);
+void npu_mem_free(struct npu_device *ndev, struct npu_mem *mem);
+
+/* npu_fw.c */
+int npu_fw_load(struct npu_device *ndev);
+void npu_fw_stop(struct npu_device *ndev);
+void npu_fw_work(struct work_struct *work);
+int npu_fw_reload(struct npu_device *ndev);
+const char *npu_fw_state_name(struct npu_device *ndev);
+
+/* npu_mbox.c */
+int npu_mbox_init(struct npu_device *ndev);
+void npu_mbox_fini(struct npu_device *ndev);
+void npu_mbox_restart(struct npu_device *ndev);
+int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS]);
+int npu_mbox_call2(struct npu_device *ndev, u32 op, u64 arg0, u64 arg1);
+
+/* npu_irq.c */
+int npu_irq_init(struct npu_device *ndev);
+void npu_irq_enable(struct npu_device *ndev);
+void npu_irq_disable(struct npu_device *ndev);
+void npu_wake_all(struct npu_device *ndev);
+u32 npu_irq_fence_vector(struct npu_device *ndev, u32 ctx_id);
+
+/* npu_sysfs.c */
+extern const struct attribute_group *npu_sysfs_groups[];
+
+/* npu_hwmon.c */
+#if IS_ENABLED(CONFIG_HWMON)
+void npu_hwmon_init(struct npu_device *ndev);
+void npu_hwmon_fini(struct npu_device *ndev);
+#else
+static inline void npu_hwmon_init(struct npu_device *ndev) {}
+static inline void npu_hwmon_fini(struct npu_device *ndev) {}
+#endif
+
+/* npu_fdinfo.c */
+void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file);
+
+/* npu_wait.c */
+int npu_ioctl_wait(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif /* NPU_DRV_H */

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What a process uses, in /proc/PID/fdinfo, in the format of drm-usage-stats. */
+#include <linux/math64.h>
+
+#include <drm/drm_file.h>
+
+#include "npu_ctx.h"
+
+static u64 npu_file_cycles(struct npu_file *file)
+{
+	struct npu_ctx *ctx = npu_file_ctx(file);
+	struct npu_queue *queue;
+	unsigned long id;
+	u64 cycles;
+
+	if (!ctx)
+		return 0;
+	/* The lock keeps a queue that ends from being counted twice, or not at all. */
+	mutex_lock(&file->lock);
+	cycles = atomic64_read(&ctx->past_cycles);
+	xa_for_each(&ctx->queues, id, queue)
+		cycles += READ_ONCE(npu_queue_status(queue)->counters.cycles);
+	mutex_unlock(&file->lock);
+	return cycles;
+}
+
+static void npu_show_memory(struct drm_printer *p, u64 bytes, const char *region)
+{
+	struct drm_memory_stats stats = { .private = bytes, .resident = bytes };
+
+	drm_print_memory_stats(p, &stats, DRM_GEM_OBJECT_RESIDENT, region);
+}
+
+/* Called by the DRM core inside drm_dev_enter(). */
+void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	struct npu_file *nfile = file->driver_priv;
+	u32 khz = npu_read(nfile->ndev, NPU_REG_CLOCK_KHZ);
+	u64 cycles = npu_file_cycles(nfile);
+
+	/* Modelled device time: the same on every machine, whatever the machine's own speed. */
+	drm_printf(p, "drm-engine-compute:\t%llu ns\n",
+		   khz ? mul_u64_u64_div_u64(cycles, USEC_PER_SEC, khz) : 0);
+	drm_printf(p, "drm-cycles-compute:\t%llu\n", cycles);
+	drm_printf(p, "drm-curfreq-compute:\t%llu Hz\n", (u64)khz * 1000);
+	npu_show_memory(p, atomic64_read(&nfile->account->device_bytes), "device");
+	npu_show_memory(p, atomic64_read(&nfile->account->host_bytes), "host");
+}

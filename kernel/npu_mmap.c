@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Buffers in the address spaces of processes. */
+#include <linux/dma-resv.h>
+#include <linux/mm.h>
+
+#include "npu_bo.h"
+
+/* Pages entered at one fault: as many as one page of page-table entries holds. */
+#define NPU_FAULT_AROUND PMD_SIZE
+
+static unsigned long npu_bo_pfn(struct npu_bo *bo, u64 offset)
+{
+	struct npu_device *ndev = to_npu_device(bo->base.dev);
+	u64 len;
+
+	switch (bo->kind) {
+	case NPU_BO_KIND_HOST:
+		return page_to_pfn(bo->pages[offset >> PAGE_SHIFT]);
+	case NPU_BO_KIND_DOORBELL:
+		return PHYS_PFN(ndev->regs_phys + NPU_DOORBELL_OFFSET +
+				(u64)bo->queue * NPU_DOORBELL_STRIDE);
+	default:
+		return PHYS_PFN(ndev->mem_phys + npu_bo_addr(bo, offset, &len));
+	}
+}
+
+/* Enters the pages around the fault; only the one asked for must succeed. */
+static vm_fault_t npu_bo_insert(struct npu_bo *bo, struct vm_fault *vmf, u64 page)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long start = ALIGN_DOWN(vmf->address, NPU_FAULT_AROUND);
+	unsigned long addr, end = start + NPU_FAULT_AROUND;
+	u64 pages = bo->base.size >> PAGE_SHIFT;
+	u64 offset;
+	vm_fault_t ret;
+
+	ret = vmf_insert_pfn(vma, vmf->address, npu_bo_pfn(bo, page << PAGE_SHIFT));
+	if (ret != VM_FAULT_NOPAGE)
+		return ret;
+
+	start = max(start, vma->vm_start);
+	end = min(end, vma->vm_end);
+	for (addr = start; addr < end; addr += PAGE_SIZE) {
+		offset = page + (s64)(addr - vmf->address) / (s64)PAGE_SIZE;
+		if (addr == vmf->address || offset >= pages)
+			continue;
+		if (vmf_insert_pfn(vma, addr, npu_bo_pfn(bo, offset << PAGE_SHIFT)) !=
+		    VM_FAULT_NOPAGE)
+			break;
+	}
+	return VM_FAULT_NOPAGE;
+}
+
+static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
+{
+	struct drm_gem_object *obj = vmf->vma->vm_private_data;
+	u64 page = vmf->pgoff - drm_vma_node_start(&obj->vma_node);
+	struct npu_bo *bo = to_npu_bo(obj);
+	vm_fault_t ret;
+	int idx;
+
+	/* A mapping of a device that has left gives SIGBUS: there is nothing behind it. */
+	if (!drm_dev_enter(obj->dev, &idx))
+		return VM_FAULT_SIGBUS;
+	if (dma_resv_lock_interruptible(obj->resv, NULL)) {
+		drm_dev_exit(idx);
+		return VM_FAULT_NOPAGE;
+	}
+	if (bo->revoked || page >= obj->size >> PAGE_SHIFT)
+		ret = VM_FAULT_SIGBUS;
+	else
+		ret = npu_bo_insert(bo, vmf, page);
+	dma_resv_unlock(obj->resv);
+	drm_dev_exit(idx);
+	return ret;
+}
+
+const struct vm_operations_struct npu_bo_vm_ops = {
+	.fault = npu_bo_fault,
+	.open = drm_gem_vm_open,
+	.close = drm_gem_vm_close,
+};
+
+static pgprot_t npu_bo_pgprot(struct npu_bo *bo, pgprot_t prot)
+{
+	switch (bo->kind) {
+	case NPU_BO_KIND_DEVICE:
+		return pgprot_writecombine(prot);
+	case NPU_BO_KIND_DOORBELL:
+		return pgprot_noncached(prot);
+	default:
+		return prot;
+	}
+}
+
+/* Called by drm_gem_mmap() once it knows that the file may map the buffer and that the size fits. */
+int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	struct npu_bo *bo = to_npu_bo(obj);
+
+	if (is_cow_mapping(vma->vm_flags)) {
+		drm_dbg(obj->dev, "mmap: a private mapping would not reach the device\n");
+		return -EINVAL;
+	}
+	if (vma->vm_flags & VM_EXEC) {
+		drm_dbg(obj->dev, "mmap: not executable\n");
+		return -EACCES;
+	}
+	vm_flags_clear(vma, VM_MAYEXEC);
+	if (bo->flags & NPU_BO_READONLY) {
+		if (vma->vm_flags & VM_WRITE) {
+			drm_dbg(obj->dev, "mmap: this buffer is read-only\n");
+			return -EACCES;
+		}
+		vm_flags_clear(vma, VM_MAYWRITE);
+	}
+
+	vm_flags_set(vma, VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+	if (bo->kind != NPU_BO_KIND_HOST)
+		vm_flags_set(vma, VM_IO);
+	/* A child that rings its parent's doorbell, or takes its fault records, is never meant. */
+	if (bo->flags & NPU_BO_INTERNAL)
+		vm_flags_set(vma, VM_DONTCOPY);
+	vma->vm_page_prot = npu_bo_pgprot(bo, vm_get_page_prot(vma->vm_flags));
+	return 0;
+}

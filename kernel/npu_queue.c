@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+/* User-mode queues.  The kernel makes and ends them; it never sees a packet. */
+#include <linux/capability.h>
+#include <linux/slab.h>
+#include <linux/time64.h>
+
+#include "npu_ctx.h"
+
+static struct npu_queue_desc __iomem *npu_queue_desc(struct npu_queue *queue)
+{
+	struct npu_device *ndev = queue->ctx->ndev;
+	struct npu_queue_desc __iomem *table = ndev->mem + ndev->queue_table.addr;
+
+	return table + queue->id;
+}
+
+static void npu_queue_release(struct kref *kref)
+{
+	struct npu_queue *queue = container_of(kref, struct npu_queue, kref);
+
+	npu_bo_put(queue->doorbell);
+	npu_bo_put(queue->status);
+	npu_bo_put(queue->ring);
+	kfree(queue);
+}
+
+void npu_queue_put(struct npu_queue *queue)
+{
+	if (queue)
+		kref_put(&queue->kref, npu_queue_release);
+}
+
+/* The file's queue of that number, with a reference, or NULL. */
+struct npu_queue *npu_queue_get(struct npu_ctx *ctx, u32 id)
+{
+	struct npu_queue *queue;
+
+	xa_lock(&ctx->queues);
+	queue = xa_load(&ctx->queues, id);
+	if (queue)
+		kref_get(&queue->kref);
+	xa_unlock(&ctx->queues);
+	return queue;
+}
+
+/* Shows the process that a queue has ended; the device does not write its status page any more. */
+void npu_queue_mark_dead(struct npu_queue *queue)
+{
+	WRITE_ONCE(npu_queue_status(queue)->state, NPU_QUEUE_DEAD);
+	wake_up_all(&queue->ctx->wq);
+}
+
+static int npu_queue_alloc_memory(struct npu_queue *queue, u32 ring_log2)
+{
+	struct npu_device *ndev = queue->ctx->ndev;
+	struct npu_account *account = queue->ctx->file->account;
+	u64 ring_bytes = max_t(u64, (u64)NPU_PACKET_BYTES << ring_log2, PAGE_SIZE);
+
+	queue->ring = npu_bo_new(ndev, NPU_BO_KIND_DEVICE, ring_bytes,
+				 NPU_BO_INTERNAL | NPU_BO_CONTIGUOUS, account);
+	if (IS_ERR(queue->ring))
+		return PTR_ERR(no_free_ptr(queue->ring));
+	queue->status = npu_bo_new(ndev, NPU_BO_KIND_HOST, PAGE_SIZE,
+				   NPU_BO_INTERNAL | NPU_BO_READONLY, account);
+	if (IS_ERR(queue->status))
+		return PTR_ERR(no_free_ptr(queue->status));
+	queue->doorbell = npu_bo_new_doorbell(ndev, queue->id);
+	if (IS_ERR(queue->doorbell))
+		return PTR_ERR(no_free_ptr(queue->doorbell));
+	return 0;
+}
+
+static struct npu_queue *npu_queue_alloc(struct npu_ctx *ctx, u32 ring_log2)
+{
+	struct npu_queue *queue;
+	int ret;
+
+	queue = kzalloc(sizeof(*queue), GFP_KERNEL_ACCOUNT);
+	if (!queue)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&queue->kref);
+	queue->ctx = ctx;
+	ret = ida_alloc_max(&ctx->ndev->queue_ids, ctx->ndev->num_queues - 1, GFP_KERNEL);
+	if (ret < 0) {
+		kfree(queue);
+		return ERR_PTR(ret);
+	}
+	queue->id = ret;
+	ret = npu_queue_alloc_memory(queue, ring_log2);
+	if (ret) {
+		ida_free(&ctx->ndev->queue_ids, queue->id);
+		npu_queue_put(queue);
+		return ERR_PTR(ret);
+	}
+	return queue;
+}
+
+static void npu_queue_unshare(struct npu_queue *queue)
+{
+	struct npu_file *file = queue->ctx->file;
+
+	npu_bo_unshare(queue->doorbell, file);
+	npu_bo_unshare(queue->status, file);
+	npu_bo_unshare(queue->ring, file);
+}
+
+static int npu_queue_share(struct npu_queue *queue)
+{
+	struct npu_file *file = queue->ctx->file;
+	int ret;
+
+	ret = npu_bo_share(queue->ring, file);
+	if (!ret)
+		ret = npu_bo_share(queue->status, file);
+	if (!ret)
+		ret = npu_bo_share(queue->doorbell, file);
+	/* Taking away what was not given does nothing. */
+	if (ret)
+		npu_queue_unshare(queue);
+	return ret;
+}
+
+static void npu_queue_write_desc(struct npu_queue *queue, const struct drm_npu_queue_create *args)
+{
+	struct npu_queue_desc desc = {
+		.flags = NPU_QUEUE_VALID,
+		.context = queue->ctx->id,
+		.ring_log2 = args->ring_log2,
+		.priority = args->priority,
+		.timeout_ns = (u64)args->timeout_ms * NSEC_PER_MSEC,
+	};
+	u64 len;
+
+	desc.ring_addr = npu_bo_addr(queue->ring, 0, &len);
+	desc.status_addr = npu_bo_addr(queue->status, 0, &len);
+	memcpy_toio(npu_queue_desc(queue), &desc, sizeof(desc));
+	/* Out of the write-combining buffers before the firmware is told. */
+	wmb();
+}
+
+static void npu_queue_clear_desc(struct npu_queue *queue)
+{
+	memset_io(npu_queue_desc(queue), 0, sizeof(struct npu_queue_desc));
+}
+
+/* Tells the firmware; then the queue belongs to the file. */
+static int npu_queue_start(struct npu_queue *queue, const struct drm_npu_queue_create *args)
+{
+	struct npu_ctx *ctx = queue->ctx;
+	int ret;
+
+	ret = npu_queue_share(queue);
+	if (ret)
+		return ret;
+	/* Reserved first, so that nothing can fail once the device knows the queue. */
+	ret = xa_reserve(&ctx->queues, queue->id, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		goto err_share;
+	npu_queue_write_desc(queue, args);
+	ret = npu_mbox_call2(ctx->ndev, NPU_ADMIN_QUEUE_CREATE, queue->id, 0);
+	if (ret)
+		goto err_desc;
+	xa_store(&ctx->queues, queue->id, queue, GFP_KERNEL_ACCOUNT);
+	ctx->num_queues++;
+	return 0;
+
+err_desc:
+	npu_queue_clear_desc(queue);
+	xa_release(&ctx->queues, queue->id);
+err_share:
+	npu_queue_unshare(queue);
+	return ret;
+}
+
+/* Called with npu_file.lock held, or with the file closed. */
+static void npu_queue_stop(struct npu_queue *queue)
+{
+	struct npu_ctx *ctx = queue->ctx;
+	struct npu_device *ndev = ctx->ndev;
+	int idx, ret;
+
+	xa_erase(&ctx->queues, queue->id);
+	ctx->num_queues--;
+	npu_queue_unshare(queue);
+	/* The number may be given to another process next: its doorbell must not be reachable from here. */
+	npu_bo_revoke(queue->doorbell);
+
+	if (drm_dev_enter(&ndev->drm, &idx)) {
+		ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
+		if (ret && ret != -ENODEV)
+			npu_wedge(ndev, "the firmware could not end a queue");
+		if (!npu_is_wedged(ndev))
+			npu_queue_clear_desc(queue);
+		drm_dev_exit(idx);
+	}
+	atomic64_add(READ_ONCE(npu_queue_status(queue)->counters.cycles), &ctx->past_cycles);
+	npu_queue_mark_dead(queue);
+	/* A wedged device may still use the number; a reset gives all of them back. */
+	if (!npu_is_wedged(ndev))
+		ida_free(&ndev->queue_ids, queue->id);
+	npu_queue_put(queue);
+}
+
+void npu_queue_destroy_all(struct npu_ctx *ctx)
+{
+	struct npu_queue *queue;
+	unsigned long id;
+
+	xa_for_each(&ctx->queues, id, queue)
+		npu_queue_stop(queue);
+}
+
+static int npu_queue_check_create(struct npu_device *ndev, const struct drm_npu_queue_create *args)
+{
+	if (args->flags || args->pad) {
+		drm_dbg(&ndev->drm, "queue_create: flags and padding must be 0\n");
+		return -EINVAL;
+	}
+	if (args->ring_log2 < NPU_RING_LOG2_MIN || args->ring_log2 > NPU_RING_LOG2_MAX) {
+		drm_dbg(&ndev->drm, "queue_create: ring_log2 %u is not in %u..%u\n",
+			args->ring_log2, NPU_RING_LOG2_MIN, NPU_RING_LOG2_MAX);
+		return -EINVAL;
+	}
+	if (args->priority >= NPU_QUEUE_PRIORITIES) {
+		drm_dbg(&ndev->drm, "queue_create: no priority %u\n", args->priority);
+		return -EINVAL;
+	}
+	if (args->priority > 1 && !capable(CAP_SYS_NICE)) {
+		drm_dbg(&ndev->drm, "queue_create: priority %u needs CAP_SYS_NICE\n",
+			args->priority);
+		return -EPERM;
+	}
+	return 0;
+}
+
+static int npu_queue_create(struct npu_ctx *ctx, struct drm_npu_queue_create *args)
+{
+	struct drm_device *drm = &ctx->ndev->drm;
+	struct npu_queue *queue;
+	int ret;
+
+	if (ctx->num_queues >= NPU_QUEUES_PER_FILE) {
+		drm_dbg(drm, "queue_create: the file has %u queues already\n", ctx->num_queues);
+		return -ENOSPC;
+	}
+	queue = npu_queue_alloc(ctx, args->ring_log2);
+	if (IS_ERR(queue)) {
+		drm_dbg(drm, "queue_create: %pe\n", queue);
+		return PTR_ERR(queue);
+	}
+	ret = npu_queue_start(queue, args);
+	if (ret) {
+		drm_dbg(drm, "queue_create: queue %u: %d\n", queue->id, ret);
+		if (!npu_is_wedged(ctx->ndev))
+			ida_free(&ctx->ndev->queue_ids, queue->id);
+		npu_queue_put(queue);
+		return ret;
+	}
+	args->queue = queue->id;
+	args->ring_offset = drm_vma_node_offset_addr(&queue->ring->base.vma_node);
+	args->status_offset = drm_vma_node_offset_addr(&queue->status->base.vma_node);
+	args->doorbell_offset = drm_vma_node_offset_addr(&queue->doorbell->base.vma_node);
+	return 0;
+}
+
+/* What the three ioctls have in common: a context, the file's lock, a device that is there. */
+static int npu_queue_ioctl(struct drm_device *drm, struct drm_file *file, void *args,
+			   int (*call)(struct npu_ctx *ctx, void *args))
+{
+	struct npu_file *nfile = file->driver_priv;
+	struct npu_ctx *ctx = npu_file_ctx(nfile);
+	int idx, ret;
+
+	if (!ctx) {
+		drm_dbg(drm, "queue: the file has no context\n");
+		return -EINVAL;
+	}
+	if (npu_check_alive(nfile->ndev) || !drm_dev_enter(drm, &idx))
+		return -ENODEV;
+	ret = mutex_lock_interruptible(&nfile->lock);
+	if (!ret) {
+		ret = call(ctx, args);
+		mutex_unlock(&nfile->lock);
+	}
+	drm_dev_exit(idx);
+	return ret;
+}
+
+static int npu_queue_call_create(struct npu_ctx *ctx, void *args)
+{
+	return npu_queue_create(ctx, args);
+}
+
+int npu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	int ret = npu_queue_check_create(to_npu_device(drm), data);
+
+	return ret ? ret : npu_queue_ioctl(drm, file, data, npu_queue_call_create);
+}
+
+static int npu_queue_call_destroy(struct npu_ctx *ctx, void *data)
+{
+	struct drm_npu_queue_destroy *args = data;
+	struct npu_queue *queue = xa_load(&ctx->queues, args->queue);
+
+	if (!queue) {
+		drm_dbg(&ctx->ndev->drm, "queue_destroy: no queue %u\n", args->queue);
+		return -ENOENT;
+	}
+	npu_queue_stop(queue);
+	return npu_check_alive(ctx->ndev);
+}
+
+int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_queue_destroy *args = data;
+
+	if (args->pad) {
+		drm_dbg(drm, "queue_destroy: padding must be 0\n");
+		return -EINVAL;
+	}
+	return npu_queue_ioctl(drm, file, data, npu_queue_call_destroy);
+}
+
+static int npu_queue_call_resume(struct npu_ctx *ctx, void *data)
+{
+	struct drm_npu_queue_resume *args = data;
+	struct npu_queue *queue = xa_load(&ctx->queues, args->queue);
+
+	if (!queue) {
+		drm_dbg(&ctx->ndev->drm, "queue_resume: no queue %u\n", args->queue);
+		return -ENOENT;
+	}
+	if (READ_ONCE(npu_queue_status(queue)->state) != NPU_QUEUE_FAULTED) {
+		drm_dbg(&ctx->ndev->drm, "queue_resume: queue %u is not faulted\n", args->queue);
+		return -EINVAL;
+	}
+	return npu_mbox_call2(ctx->ndev, NPU_ADMIN_QUEUE_RESUME, args->queue, args->mode);
+}
+
+int npu_ioctl_queue_resume(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_npu_queue_resume *args = data;
+
+	if (args->mode != NPU_RESUME_SKIP && args->mode != NPU_RESUME_FLUSH) {
+		drm_dbg(drm, "queue_resume: unknown mode %u\n", args->mode);
+		return -EINVAL;
+	}
+	return npu_queue_ioctl(drm, file, data, npu_queue_call_resume);
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sleeping on a fence.
+ *
+ * A polled launch must not cost an interrupt, so the device raises one only for
+ * a context whose arm word is 1, and takes it back to 0 as it does.  The waiter
+ * arms, and then looks again: either it sees the value, or the device, which
+ * stores the value before it looks at the arm word, sees the arm word.
+ */
+#include <linux/hrtimer.h>
+#include <linux/sched/signal.h>
+
+#include "npu_ctx.h"
+
+#define NPU_NO_QUEUE U32_MAX
+
+struct npu_waiter {
+	struct npu_ctx *ctx;
+	struct npu_bo *bo;
+	struct npu_queue *queue; /* or NULL */
+	const struct drm_npu_wait *args;
+};
+
+static bool npu_wait_met(const struct drm_npu_wait *args, u64 value)
+{
+	switch (args->cond) {
+	case NPU_WAIT_GE:
+		return (s64)(value - args->value) >= 0;
+	case NPU_WAIT_EQ:
+		return value == args->value;
+	default:
+		return value != args->value;
+	}
+}
+
+/* 1: the condition holds; 0: not yet; or why it never will. */
+static int npu_wait_look(struct npu_waiter *w)
+{
+	struct npu_device *ndev = w->ctx->ndev;
+	u64 value;
+	int idx;
+
+	if (!drm_dev_enter(&ndev->drm, &idx))
+		return -ENODEV;
+	value = npu_bo_read64(w->bo, w->args->offset);
+	drm_dev_exit(idx);
+	if (npu_wait_met(w->args, value))
+		return 1;
+	if (npu_check_alive(ndev))
+		return -ENODEV;
+	if (w->queue && READ_ONCE(npu_queue_status(w->queue)->state) != NPU_QUEUE_OK)
+		return -EIO;
+	return 0;
+}
+
+static int npu_wait_arm(struct npu_ctx *ctx)
+{
+	int idx;
+
+	if (!drm_dev_enter(&ctx->ndev->drm, &idx))
+		return -ENODEV;
+	writel(1, &npu_ctx_desc(ctx)->irq_arm);
+	/* The arm word is in memory before the value is read; pairs with the device's barrier. */
+	mb();
+	drm_dev_exit(idx);
+	return 0;
+}
+
+static int npu_wait_sleep(struct npu_waiter *w)
+{
+	ktime_t deadline = ns_to_ktime(w->args->timeout_ns);
+	DEFINE_WAIT(wait);
+	int ret;
+
+	for (;;) {
+		prepare_to_wait(&w->ctx->wq, &wait, TASK_INTERRUPTIBLE);
+		ret = npu_wait_arm(w->ctx);
+		if (!ret)
+			ret = npu_wait_look(w);
+		if (ret)
+			break;
+		if (signal_pending(current)) {
+			ret = -ERESTARTSYS;
+			break;
+		}
+		if (!schedule_hrtimeout_range(&deadline, current->timer_slack_ns,
+					      HRTIMER_MODE_ABS)) {
+			ret = npu_wait_look(w);
+			if (!ret)
+				ret = -ETIME;
+			break;
+		}
+	}
+	finish_wait(&w->ctx->wq, &wait);
+	return ret;
+}
+
+static int npu_wait_run(struct npu_waiter *w)
+{
+	int ret = npu_wait_look(w);
+
+	if (!ret)
+		/* A deadline that has passed asks without sleeping. */
+		ret = w->args->timeout_ns <= ktime_get_ns() ? -ETIME : npu_wait_sleep(w);
+	return ret > 0 ? 0 : ret;
+}
+
+static int npu_wait_check(struct drm_device *drm, const struct drm_npu_wait *args)
+{
+	if (args->pad) {
+		drm_dbg(drm, "wait: padding must be 0\n");
+		return -EINVAL;
+	}
+	if (args->cond > NPU_WAIT_NE) {
+		drm_dbg(drm, "wait: unknown condition %u\n", args->cond);
+		return -EINVAL;
+	}
+	if (!IS_ALIGNED(args->offset, sizeof(u64))) {
+		drm_dbg(drm, "wait: offset %#llx is not a multiple of 8\n", args->offset);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int npu_wait_with_bo(struct npu_waiter *w)
+{
+	const struct drm_npu_wait *args = w->args;
+	struct drm_device *drm = &w->ctx->ndev->drm;
+	int ret;
+
+	if (args->offset > w->bo->base.size - sizeof(u64)) {
+		drm_dbg(drm, "wait: offset %#llx is outside the buffer's %#zx bytes\n",
+			args->offset, w->bo->base.size);
+		return -EINVAL;
+	}
+	if (args->queue != NPU_NO_QUEUE) {
+		w->queue = npu_queue_get(w->ctx, args->queue);
+		if (!w->queue) {
+			drm_dbg(drm, "wait: no queue %u\n", args->queue);
+			return -ENOENT;
+		}
+	}
+	ret = npu_wait_run(w);
+	npu_queue_put(w->queue);
+	return ret;
+}
+
+int npu_ioctl_wait(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_waiter w = { .ctx = npu_file_ctx(file->driver_priv), .args = data };
+	struct drm_gem_object *obj;
+	int ret;
+
+	ret = npu_wait_check(drm, w.args);
+	if (ret)
+		return ret;
+	if (!w.ctx) {
+		drm_dbg(drm, "wait: the file has no context\n");
+		return -EINVAL;
+	}
+	if (npu_check_alive(w.ctx->ndev))
+		return -ENODEV;
+	obj = drm_gem_object_lookup(file, w.args->handle);
+	if (!obj) {
+		drm_dbg(drm, "wait: no handle %u\n", w.args->handle);
+		return -ENOENT;
+	}
+	w.bo = to_npu_bo(obj);
+	ret = npu_wait_with_bo(&w);
+	drm_gem_object_put(obj);
+	return ret;
+}

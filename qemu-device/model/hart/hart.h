@@ -84,11 +84,15 @@ concept HartEnvTraps = requires(Env env, uint32_t insn) {
 template <class Env>
 concept HartEnv = HartEnvCommon<Env> &&(Env::kMachineMode || HartEnvTraps<Env>);
 
+// Whether fused multiply-add uses the host's instruction where there is one.  The results are the same; kNever is for
+// tests.
+enum class HostFma { kIfAvailable, kNever };
+
 // Not thread-safe: one thread at a time.  Environments are referenced, not owned, and must outlive the hart.
 template <class Env>
 class Hart : public HartState {
  public:
-  explicit Hart(Env& env);
+  explicit Hart(Env& env, HostFma fma = HostFma::kIfAvailable);
   ~Hart();
   Hart(const Hart&) = delete;
   Hart& operator=(const Hart&) = delete;

@@ -415,11 +415,11 @@ stop:
 #undef NPU_LIKELY
 
 template <class Env>
-Hart<Env>::Hart(Env& env) : env_(env) {
+Hart<Env>::Hart(Env& env, HostFma fma) : env_(env) {
   static_assert(HartEnv<Env>);
   const void* const* handlers = nullptr;
   Impl::Loop(nullptr, 0, &handlers);
-  cache_ = std::make_unique<BlockCache>(handlers, Env::kFloat, fp::host::HasFma());
+  cache_ = std::make_unique<BlockCache>(handlers, Env::kFloat, fma == HostFma::kIfAvailable && fp::host::HasFma());
   mhartid = 0;
   Reset(0);
 }

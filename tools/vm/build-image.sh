@@ -117,7 +117,12 @@ make_top() {
   cp "$NPU_ROOT/tools/vm/init" "$work/init"
   cp "$NPU_ROOT/tools/vm/bashrc" "$work/etc/bashrc"
   cp "$NPU_ROOT/tools/vm/motd" "$work/etc/motd"
-  [ ! -f "$module" ] || { check_module && put "$module" /lib/modules; }
+  if [ -f "$module" ]; then
+    check_module
+    mkdir -p "$work/lib/modules"
+    # Debug information is for the host's tools; the guest would only carry it about.
+    objcopy --strip-debug "$module" "$work/lib/modules/npu.ko"
+  fi
   local dir
   for dir in ${firmware:-"$build/firmware" "$build/host/firmware"}; do
     [ ! -d "$dir" ] || (cd "$dir" && find . -path '*npu/*.npufw' -printf '%P\n') | while read -r file; do

@@ -45,7 +45,7 @@ class Session:
         if options.data:
             self.write("data", "")
         size = shutil.get_terminal_size()
-        self.write("terminal", f"ROWS={size.lines}\nCOLS={size.columns}\n")
+        self.write("terminal", f"export LINES={size.lines} COLUMNS={size.columns} NPU_TTY={int(os.isatty(1))}\n")
 
     def pump(self, name, sink):
         """A pipe whose read end is copied to sink until QEMU has closed the other; returns the write end."""
@@ -114,8 +114,10 @@ class Session:
         status, reason = self.read("status"), self.read("error")
         if self.machine.options.verbose and self.read("ready"):
             print(f"vm: driver loaded {self.read('ready')} s after the kernel's start, VM ran "
-                  f"{time.monotonic() - self.started:.1f} s, kernel log {self.console}", file=sys.stderr)
+                  f"{time.monotonic() - self.started:.1f} s", file=sys.stderr)
         if status and not timed_out:
+            # One log is kept of the runs that went well, all of the others.
+            os.replace(self.console, os.path.join(os.path.dirname(self.console), "console.log"))
             return int(status)
         if timed_out:
             self.explain(timed_out)

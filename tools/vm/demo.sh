@@ -1,0 +1,6 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# The demonstration, inside the guest: the device as npu-smi sees it, then the demo program.
+set -eu
+npu-smi
+exec demo --backend drm "$@"

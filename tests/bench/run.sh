@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# make bench: all benchmarks, on the in-process model and in the VM, into build/bench.json.  Needs what `make` has built.
+# Ratios compare with a peer of the same process and run; absolute numbers are this machine's.
+set -eu
+cd "$(dirname "$0")/../.."
+out=$PWD/build/bench.json
+rm -f "$out"
+
+# One worker thread against one BLAS thread.  OpenBLAS takes CPUs that are newer than itself for very old ones.
+export NPU_SIM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+flags=$(grep -m1 '^flags' /proc/cpuinfo)
+case $flags in
+*avx512vl*) export OPENBLAS_CORETYPE=SkylakeX ;;
+*avx2*) export OPENBLAS_CORETYPE=Haswell ;;
+esac
+
+echo "In this process, on the device model"
+build/bin/npu-bench --backend sim --json "$out"
+
+echo "In the VM, through the kernel driver"
+tools/vm/run --timeout 600 --exec 'npu-bench --backend drm --json /npu/build/bench.json latency memory scalar'
+tests/bench/vm.py "$out"
+echo "written: build/bench.json"

@@ -1,0 +1,72 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the VM from outside and adds rows to the JSON file: time from power-on to a loaded driver, and the CPU time of
+the device's threads while the guest idles."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RUN = str(Path(__file__).resolve().parents[2] / "tools/vm/run")
+IDLE_SECONDS = 10
+
+
+def boot_seconds():
+    """Start of the runner to the end of a command in the guest; the runner's own work is included."""
+    samples = []
+    for _ in range(3):
+        start = time.monotonic()
+        subprocess.run([RUN, "--timeout", "120", "--exec", "true"], check=True, stdin=subprocess.DEVNULL)
+        samples.append(time.monotonic() - start)
+    return sorted(samples)[1]
+
+
+def device_threads(root):
+    """(thread id, name, CPU seconds) of the device model's threads below process root."""
+    tick = os.sysconf("SC_CLK_TCK")
+    todo, found = [root], []
+    while todo:
+        pid = todo.pop()
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            todo += [int(child) for child in (task / "children").read_text().split()]
+            name = (task / "comm").read_text().strip()
+            if name.startswith("npu-"):
+                fields = (task / "stat").read_text().rpartition(")")[2].split()
+                found.append((int(task.name), name, (int(fields[11]) + int(fields[12])) / tick))
+    return found
+
+
+def idle_share():
+    """CPU seconds a second that the device's threads take in an idle guest with the driver loaded."""
+    command = [RUN, "--timeout", "120", "--exec", f"echo idle; sleep {IDLE_SECONDS + 3}"]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as vm:
+        for line in vm.stdout:
+            if line.strip() == "idle":
+                break
+        time.sleep(1)  # the measured interval begins after the guest's own start-up work
+        before = device_threads(vm.pid)
+        time.sleep(IDLE_SECONDS)
+        after = device_threads(vm.pid)
+        vm.wait()
+    if not before:
+        sys.exit("vm.py: no thread of the device model found below the VM runner")
+    return (sum(t[2] for t in after) - sum(t[2] for t in before)) / IDLE_SECONDS, sorted({t[1] for t in after})
+
+
+def main():
+    path = Path(sys.argv[1])
+    rows = json.loads(path.read_text()) if path.exists() else []
+    share, names = idle_share()
+    rows.append({"name": "boot_to_driver.vm", "value": round(boot_seconds(), 2), "unit": "s",
+                 "note": "runner start to the first command's end, emulated"})
+    rows.append({"name": "idle_device_cpu.vm", "value": round(share, 4), "unit": "CPU", "note": ", ".join(names)})
+    for row in rows[-2:]:
+        print(f"{row['name']:<28} {row['value']:>12} {row['unit']:<8} {row['note']}")
+    path.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Checks that need a boot of their own, or compare the VM with the host.  Adds to the tally of tests/run.sh.
+set -u
+tally=$1
+logs=build/check
+run() { # name, command...: the command prints TAP
+	name=$1
+	shift
+	"$@" >"$logs/$name.log" 2>&1
+	/usr/bin/python3 -B tests/check.py add --name "$name" --status $? --tally "$tally" <"$logs/$name.log" ||
+		tail -n 25 "$logs/$name.log" | sed 's/^/       | /'
+}
+
+run vm.firmware tests/vm/firmware-host.sh
+run vm.demo tests/vm/same-results.sh
+run vm.idle /usr/bin/python3 -B tests/vm/idle.py

@@ -64,7 +64,7 @@ std::unique_ptr<Device> Device::Create(const npu_model_config& config, std::stri
   if (!error->empty()) return nullptr;
   const char* why = nullptr;
   if (!SelectSimd(config.simd, &why)) {
-    *error = why;
+    *error = std::string("simd = \"") + (config.simd ? config.simd : "") + "\" is not possible: " + why;
     return nullptr;
   }
   npu_model_config c = Normalise(config);

@@ -3,6 +3,8 @@
 
 #include <bit>
 
+#include "device/wake.h"
+
 namespace npu::model {
 
 void Doorbells::Reset() {
@@ -57,7 +59,7 @@ Doorbells::Outcome Doorbells::RingHigh(uint32_t queue, uint32_t high) {
 
 Doorbells::Outcome Doorbells::Kick(uint32_t queue) {
   if (queue >= queues_ || dead(queue)) return Outcome::kIgnored;
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   int32_t slot = doors_[queue].slot.load(std::memory_order_seq_cst);
   // A queue without slot looks at its wait packet anyway when it gets one; the firmware hears of the kick all the same,
   // because it may have taken the slot away from a waiting queue.

@@ -144,7 +144,7 @@ bool Dispatcher::Evaluate(Slot& slot, bool* holds) {
     slot.counted_waiter = true;
     waiters_.fetch_add(1, std::memory_order_seq_cst);
   }
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   const npu_pkt_wait& wait = slot.packet.u.wait;
   uint64_t value = 0;
   FaultInfo info;
@@ -212,14 +212,14 @@ bool Dispatcher::StoreRptr(Slot& slot) {
 // word.  With a full barrier on both sides one of them sees the other.
 void Dispatcher::RaiseFence(const Context& context) {
   auto* word = reinterpret_cast<uint32_t*>(platform_.vram + context.irq_arm_offset);
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != 1) return;
   if (__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) == 1) bus_.RaiseMsix(context.space.desc().irq_vector);
 }
 
 // Somebody may wait for what this slot has just stored.
 void Dispatcher::Signalled(const Slot& slot) {
-  std::atomic_thread_fence(std::memory_order_seq_cst);
+  FullFence();
   if (waiters_.load(std::memory_order_seq_cst) == 0) return;
   std::unique_lock lock(mu_);
   bool woken = false;

@@ -116,10 +116,10 @@ void Dispatcher::FinishUnmap(uint32_t index) {
 bool Dispatcher::TryUnmap(uint32_t index) {
   Slot& slot = slots_[index];
   slot.want_unmap = true;
-  bool unfinished = slot.op_done || slot.resume != Resume::kNone || slot.sync_status;
   switch (slot.phase) {
     case Phase::kReady:
-      if (unfinished) break;  // a packet has run but is not shown as finished yet
+      // A packet has run, but is not shown as finished yet.
+      if (slot.op_done || slot.resume != Resume::kNone || slot.sync_status) break;
       [[fallthrough]];
     case Phase::kIdle:
     case Phase::kWaiting:

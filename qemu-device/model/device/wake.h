@@ -23,6 +23,16 @@ inline void CpuRelax() {
 #endif
 }
 
+// Stores before it are seen by everybody before loads after it are done.  ThreadSanitizer does not know fences.
+inline void FullFence() {
+#if defined(__SANITIZE_THREAD__)
+  static std::atomic<int> word{0};
+  word.fetch_add(1, std::memory_order_seq_cst);
+#else
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
 class WakeUp {
  public:
   // To be read before looking for work; Sleep returns at once if something came since.

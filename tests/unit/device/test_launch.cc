@@ -24,6 +24,7 @@ struct Queues : Rig {
       assert_int_equal(Map(i, i), NPU_ADMIN_OK);
     }
   }
+  // Arguments at a place of their own: those of a launch in flight must not be written.
   uint64_t Args(uint32_t index, uint64_t value) {
     Store(kArgs + index * 8, value);
     return Dev(kArgs + index * 8);
@@ -58,9 +59,9 @@ npu_counters CountersOf(uint32_t threads, bool company) {
   Queues r(threads, 8);
   if (company)
     for (uint32_t q = 1; q < 8; ++q)
-      for (uint32_t i = 0; i < 10; ++i) r.Submit(q, Launch(rig::kLoop, r.Args(q, 20000 + 1000 * q), q));
+      for (uint32_t i = 0; i < 10; ++i) r.Submit(q, Launch(rig::kLoop, r.Args(32 + q * 10 + i, 20000 + 1000 * q), q));
   for (uint32_t i = 0; i < 20; ++i) {
-    r.Push(0, Launch(rig::kStore, r.Args(0, Dev(kOut)), 1 + i));
+    r.Push(0, Launch(rig::kStore, r.Args(200 + i, Dev(kOut)), 1 + i));
     r.Submit(0, Launch(rig::kLoop, r.Args(8 + i, 500 * i + 1), 3 + i % 7));
     r.Submit(0, rig::Copy(Dev(kOut + 0x100000), Dev(kOut), 1000 + i));
   }
@@ -80,7 +81,7 @@ void ManyQueues(void** state) {
   Queues r(state, 16);
   for (uint32_t i = 0; i < 50; ++i)
     for (uint32_t q = 0; q < 16; ++q) {
-      r.Push(q, Launch(rig::kStore, r.Args(q, Dev(kOut + q * 0x1000)), 1 + (q + i) % 9));
+      r.Push(q, Launch(rig::kStore, r.Args(i * 16 + q, Dev(kOut + q * 0x1000)), 1 + (q + i) % 9));
       r.Submit(q, Signal(Dev(kFence + q * 8), i + 1));
     }
   for (uint32_t q = 0; q < 16; ++q) assert_true(r.Done(q));
@@ -118,7 +119,7 @@ void GridBarriers(void** state) {
   // Six gangs at once on four cores, of all sizes: none may hold what another waits for.
   for (uint32_t i = 0; i < 40; ++i)
     for (uint32_t q = 0; q < 6; ++q)
-      r.Submit(q, Launch(rig::kBarrier, r.Args(q, Dev(kOut + q * 0x1000)), 1 + (q + i) % 4));
+      r.Submit(q, Launch(rig::kBarrier, r.Args(i * 6 + q, Dev(kOut + q * 0x1000)), 1 + (q + i) % 4));
   for (uint32_t q = 0; q < 6; ++q) {
     assert_true(r.Done(q));
     assert_int_equal(r.QueueState(q), NPU_QUEUE_OK);

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
+//
+// The DMA pipes.
+#include <algorithm>
+#include <cstring>
+
+#include "core/footprint.h"
+#include "core/timing.h"
+#include "core/unit.h"
+
+namespace npu::model {
+
+namespace {
+
+constexpr uint64_t kMaxBytes = 64u << 20;  // of one operation: repeated rows may add up to much
+constexpr uint64_t kMaxRows = 1u << 20;
+constexpr int64_t kMaxStride = int64_t{1} << NPU_VA_BITS;
+constexpr uint8_t kDst = 0, kSrc = 1;
+
+// The descriptor in the terms of footprints.
+struct Plan {
+  Box dst;    // all of it is written
+  Box inner;  // the part of dst that comes from src
+  Box src;
+  bool pad = false;    // inner is less than dst
+  bool empty = false;  // inner has no elements
+};
+
+Plan MakePlan(const npu_dma_desc& d) {
+  Plan p;
+  p.dst.ptr = d.dst;
+  p.src.ptr = d.src;
+  for (int i = 0; i < 4; ++i) p.dst.count[i] = i && !d.count[i] ? 1 : d.count[i];
+  for (int i = 0; i < 3; ++i) {
+    p.dst.stride[i + 1] = d.dst_stride[i];
+    p.src.stride[i + 1] = d.src_stride[i];
+  }
+  p.inner = p.dst;
+  const bool valid_given = d.valid[0] | d.valid[1] | d.valid[2] | d.valid[3];
+  if ((d.flags & NPU_DMA_F_PAD) && valid_given) {
+    uint64_t offset = d.pad_lo[0];
+    for (int i = 0; i < 4; ++i) {
+      if (i) offset += d.pad_lo[i] * static_cast<uint64_t>(p.dst.stride[i]);
+      p.inner.count[i] = d.valid[i];
+      p.pad |= p.inner.count[i] != p.dst.count[i];
+      p.empty |= !d.valid[i];
+    }
+    p.inner.ptr = (d.dst & ~NPU_VA_MASK) | ((d.dst + offset) & NPU_VA_MASK);
+  }
+  for (int i = 0; i < 4; ++i) p.src.count[i] = p.inner.count[i];
+  return p;
+}
+
+bool ReachesSram(uint64_t ptr) {
+  return LocalMemory::IsLocal(ptr) && !LocalMemory::IsStack(ptr);
+}
+
+// Walks the rows of a local box in order, as one stream of pieces.
+class LocalStream {
+ public:
+  LocalStream(const Box& box, uint8_t* host) : box_(box), host_(host), left_(box.RowBytes()), at_(host) {}
+  uint8_t* at() const { return at_; }
+  uint64_t left() const { return left_; }
+  void Advance(uint64_t n) {
+    at_ += n;
+    left_ -= n;
+    if (left_) return;
+    left_ = box_.RowBytes();
+    for (int d = 1; d < 4; ++d) {
+      if (++index_[d] < box_.count[d]) break;
+      index_[d] = 0;
+    }
+    int64_t offset = 0;
+    for (int d = 1; d < 4; ++d) offset += static_cast<int64_t>(index_[d]) * box_.stride[d];
+    at_ = host_ + offset;
+  }
+
+ private:
+  const Box& box_;
+  uint8_t* host_;
+  uint64_t left_;
+  uint64_t index_[4] = {};
+  uint8_t* at_;
+};
+
+void AppendLocal(const Box& box, uint8_t* host, std::vector<Span>* spans) {
+  const uint64_t total = static_cast<uint64_t>(BoxBytes(box));
+  LocalStream s(box, host);
+  for (uint64_t done = 0; done < total;) {
+    const uint64_t n = s.left();
+    Span* last = spans->empty() ? nullptr : &spans->back();
+    if (last && last->host + last->bytes == s.at())
+      last->bytes += n;
+    else
+      spans->push_back(Span{s.at(), 0, n});
+    done += n;
+    s.Advance(n);
+  }
+}
+
+// One side's pieces, checked.
+bool ResolveSide(Unit* unit, const Box& box, npu_access access, uint8_t operand, std::vector<Span>* spans,
+                 FaultInfo* fault) {
+  spans->clear();
+  if (LocalMemory::IsLocal(box.ptr)) {
+    uint8_t* host = unit->local.Resolve(box, access, fault);
+    if (host) {
+      AppendLocal(box, host, spans);
+      return true;
+    }
+  } else if (unit->space->Resolve(box, access, spans, fault)) {
+    return true;
+  }
+  fault->operand = operand;
+  return false;
+}
+
+// The first byte of host memory that could not be moved, by its position in the stream of the box.
+bool BusFault(const Box& box, npu_access access, uint8_t operand, uint64_t position, FaultInfo* fault) {
+  RefuseWhole(box, NPU_FAULT_BUS, access, fault);
+  fault->operand = operand;
+  const uint64_t row_bytes = box.RowBytes();
+  uint64_t row = position / row_bytes;
+  fault->bad_index[0] = static_cast<uint32_t>(position % row_bytes);
+  uint64_t va = NPU_PTR_VA(box.ptr) + position % row_bytes;
+  for (int d = 1; d < 4; ++d) {
+    fault->bad_index[d] = static_cast<uint32_t>(row % box.count[d]);
+    va += row % box.count[d] * static_cast<uint64_t>(box.stride[d]);
+    row /= box.count[d];
+  }
+  fault->bad_addr = va & NPU_VA_MASK;
+  fault->bad_bytes -= position;
+  return false;
+}
+
+// Gathers the source into unit->stage and makes it the only piece.
+bool StageSource(Unit* unit, const Box& box, FaultInfo* fault) {
+  unit->stage.resize(static_cast<uint64_t>(BoxBytes(box)));
+  const Platform& platform = unit->space->platform();
+  uint64_t done = 0;
+  for (const Span& s : unit->spans) {
+    uint8_t* to = unit->stage.data() + done;
+    if (s.host)
+      std::memcpy(to, s.host, s.bytes);
+    else if (platform.ops->dma_read(platform.opaque, s.bus, to, s.bytes))
+      return BusFault(box, NPU_ACCESS_READ, kSrc, done, fault);
+    done += s.bytes;
+  }
+  unit->spans.assign(1, Span{unit->stage.data(), 0, done});
+  return true;
+}
+
+bool NeedsStage(const Plan& plan, const std::vector<Span>& src, const std::vector<Span>& dst) {
+  for (const Span& s : src)
+    if (!s.host) return true;
+  if (!LocalMemory::IsLocal(plan.src.ptr) || src.empty() || dst.empty()) return false;
+  // SRAM to SRAM: as if all of the source were read before the first byte is written.
+  const Extent a = BoxExtent(plan.src), b = BoxExtent(plan.dst);
+  return a.low < b.high && b.low < a.high;
+}
+
+// Writes the stream src (nullptr: the pattern, period 4) into the pieces of dst.
+bool Pour(Unit* unit, const std::vector<Span>* src, uint32_t pattern, const std::vector<Span>& dst, const Box& box,
+          FaultInfo* fault) {
+  const Platform& platform = unit->space->platform();
+  uint8_t block[1024];
+  if (!src)
+    for (size_t i = 0; i < sizeof(block); i += 4) std::memcpy(block + i, &pattern, 4);
+  uint64_t done = 0, used = 0;
+  size_t next = 0;
+  for (const Span& d : dst) {
+    for (uint64_t at = 0; at < d.bytes;) {
+      uint64_t n = d.bytes - at;
+      const uint8_t* from;
+      if (src) {
+        const Span& s = (*src)[next];
+        n = std::min(n, s.bytes - used);
+        from = s.host + used;
+        used += n;
+        if (used == s.bytes) ++next, used = 0;
+      } else {
+        n = std::min<uint64_t>(n, sizeof(block) - done % 4);
+        from = block + done % 4;
+      }
+      if (d.host)
+        std::memcpy(d.host + at, from, n);
+      else if (platform.ops->dma_write(platform.opaque, d.bus + at, from, n))
+        return BusFault(box, NPU_ACCESS_WRITE, kDst, done, fault);
+      at += n;
+      done += n;
+    }
+  }
+  return true;
+}
+
+bool SameOrFlat(const Box& box, int d, uint64_t run) {
+  return box.count[d] == 1 || box.stride[d] == static_cast<int64_t>(run);
+}
+
+void Charge(Unit* unit, const npu_dma_desc& d, const Plan& plan, npu_pipe pipe, OpCost* cost) {
+  const bool fill = d.op == NPU_DMA_FILL;
+  const bool global = !LocalMemory::IsLocal(d.dst) || (!fill && !LocalMemory::IsLocal(d.src));
+  uint64_t share = kTiming.bytes_per_cycle;
+  if (global)
+    share = std::max<uint64_t>(1, std::min<uint64_t>(share, kTiming.memory_bytes_per_cycle / unit->cores_used));
+  uint64_t run = plan.dst.count[0], rows = 1;
+  bool merging = true;
+  for (int i = 1; i < 4; ++i) {
+    const bool flat = SameOrFlat(plan.dst, i, run) && (fill || SameOrFlat(plan.src, i, run));
+    merging &= flat && (!plan.pad || plan.dst.count[i] == 1);
+    (merging ? run : rows) *= plan.dst.count[i];
+  }
+  cost->busy = kTiming.dma_startup_cycles + rows * (kTiming.row_cycles + CeilDiv(run, share));
+  cost->latency = global ? kTiming.memory_latency_cycles : 0;
+  (pipe == NPU_PIPE_DMA_IN ? unit->counters.bytes_in : unit->counters.bytes_out) += run * rows;
+}
+
+bool CheckPadding(const npu_dma_desc& d, const Plan& plan) {
+  if (!(d.flags & NPU_DMA_F_PAD)) {
+    for (int i = 0; i < 4; ++i)
+      if (d.pad_lo[i] || d.valid[i]) return false;
+    return true;
+  }
+  for (int i = 0; i < 4; ++i)
+    if (uint64_t{d.pad_lo[i]} + d.valid[i] > plan.dst.count[i]) return false;
+  return true;
+}
+
+}  // namespace
+
+bool ValidateDma(const npu_dma_desc& d, npu_pipe pipe, FaultInfo* fault) {
+  const bool fill = d.op == NPU_DMA_FILL;
+  if (d.op != NPU_DMA_COPY && !fill) return BadDesc(fault, NPU_DESC_ERR_OP);
+  if (d.flags & ~NPU_DMA_F_PAD || (fill && d.flags)) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
+  if (d.reserved) return BadDesc(fault, NPU_DESC_ERR_RESERVED);
+  const Plan plan = MakePlan(d);
+  uint64_t rows = 1;
+  if (!d.count[0] || (fill && d.count[0] % 4)) return BadDesc(fault, NPU_DESC_ERR_SHAPE);
+  for (int i = 1; i < 4; ++i) {
+    if (plan.dst.count[i] > kMaxRows) return BadDesc(fault, NPU_DESC_ERR_SHAPE);
+    rows *= plan.dst.count[i];
+  }
+  if (rows > kMaxRows || d.count[0] > kMaxBytes || rows * d.count[0] > kMaxBytes || !CheckPadding(d, plan))
+    return BadDesc(fault, NPU_DESC_ERR_SHAPE);
+  for (int i = 0; i < 3; ++i) {
+    if (d.dst_stride[i] >= kMaxStride || d.dst_stride[i] <= -kMaxStride)
+      return BadDesc(fault, NPU_DESC_ERR_STRIDE, kDst);
+    if (d.src_stride[i] >= kMaxStride || d.src_stride[i] <= -kMaxStride)
+      return BadDesc(fault, NPU_DESC_ERR_STRIDE, kSrc);
+  }
+  const bool in = pipe == NPU_PIPE_DMA_IN;
+  if (in ? !ReachesSram(d.dst) : LocalMemory::IsLocal(d.dst)) return BadDesc(fault, NPU_DESC_ERR_SPACE, kDst);
+  const bool src_ok = fill || ReachesSram(d.src) || (in && !LocalMemory::IsLocal(d.src));
+  return src_ok || BadDesc(fault, NPU_DESC_ERR_SPACE, kSrc);
+}
+
+bool ExecuteDma(Unit* unit, const npu_dma_desc& d, npu_pipe pipe, OpCost* cost, FaultInfo* fault) {
+  const Plan plan = MakePlan(d);
+  const bool fill = d.op == NPU_DMA_FILL;
+  std::vector<Span>& dst = unit->more_spans;
+  unit->spans.clear();
+  if (!fill && !plan.empty && !ResolveSide(unit, plan.src, NPU_ACCESS_READ, kSrc, &unit->spans, fault)) return false;
+  if (!ResolveSide(unit, plan.dst, NPU_ACCESS_WRITE, kDst, &dst, fault)) return false;
+  if (!fill && NeedsStage(plan, unit->spans, dst) && !StageSource(unit, plan.src, fault)) return false;
+  if (fill) {
+    if (!Pour(unit, nullptr, d.value, dst, plan.dst, fault)) return false;
+  } else {
+    if (plan.pad) {
+      if (!Pour(unit, nullptr, 0, dst, plan.dst, fault)) return false;
+      dst.clear();
+      // A part of what was just checked.
+      if (!plan.empty && !ResolveSide(unit, plan.inner, NPU_ACCESS_WRITE, kDst, &dst, fault)) return false;
+    }
+    if (!plan.empty && !Pour(unit, &unit->spans, 0, dst, plan.inner, fault)) return false;
+  }
+  Charge(unit, d, plan, pipe, cost);
+  return true;
+}
+
+}  // namespace npu::model

@@ -93,7 +93,7 @@ static void npu_irq_bh(void *opaque)
 /* The model runs while the machine runs and the function is in D0. */
 static void npu_update_run_state(NpuState *s, bool machine_runs)
 {
-    const uint8_t *pm = PCI_DEVICE(s)->config + PCI_DEVICE(s)->exp.pm_cap;
+    const uint8_t *pm = PCI_DEVICE(s)->config + NPU_CAP_PM;
     bool pause = !machine_runs || (pci_get_word(pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK);
 
     if (!s->model || pause == s->paused) {
@@ -152,7 +152,7 @@ static void npu_reset_hold(NPU_RESET_HOLD_ARGS)
     /* The model is quiet: what it raised before belongs to the life that has ended. */
     qatomic_set(&s->pending, 0);
     qemu_bh_cancel(s->irq_bh);
-    pci_set_word(dev->config + dev->exp.pm_cap + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
+    pci_set_word(dev->config + NPU_CAP_PM + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
     npu_update_run_state(s, runstate_is_running());
 }
 

@@ -95,7 +95,6 @@ static inline int npu_pm_init(PCIDevice *dev, uint8_t offset, Error **errp)
     if (pos < 0) {
         return pos;
     }
-    dev->exp.pm_cap = pos;
     pci_set_word(dev->config + pos + PCI_PM_PMC, PCI_PM_CAP_VER_1_2);
     pci_set_word(dev->config + pos + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
     pci_set_word(dev->wmask + pos + PCI_PM_CTRL, PCI_PM_CTRL_STATE_MASK);

@@ -70,21 +70,27 @@ inject() { # TREE
       "Its build files have changed: adapt inject() in tools/setup/build-qemu.sh."
 }
 
+options="--target-list=x86_64-softmmu --without-default-features --without-default-devices
+  --with-devices-x86_64=npu-devices --enable-tcg --enable-kvm --enable-virtfs --enable-attr --enable-cap-ng
+  --enable-fdt=system --enable-trace-backends=log --disable-docs --disable-tools --disable-werror --disable-debug-info
+  --disable-install-blobs"
+
+# Configures a tree once for these options.
 configure() { # TREE
-  local options="--target-list=x86_64-softmmu --without-default-features --without-default-devices
-    --with-devices-x86_64=npu-devices --enable-tcg --enable-kvm --enable-virtfs --enable-attr --enable-cap-ng
-    --enable-fdt=system --enable-trace-backends=log --disable-docs --disable-tools --disable-werror --disable-debug-info"
   mkdir -p "$1/b"
   cd "$1/b"
   # Newer versions find meson by themselves, older ones must be told not to look for the copy that Debian removes.
   ! grep -q -- '--meson=' ../configure || options="$options --meson=/usr/bin/meson --ninja=/usr/bin/ninja"
-  # shellcheck disable=SC2086 # options are words
-  ../configure $options
+  if [ ! -f build.ninja ] || [ "$(cat npu-options 2>/dev/null)" != "$options" ]; then
+    # shellcheck disable=SC2086 # options are words
+    ../configure $options
+    echo "$options" >npu-options
+  fi
 }
 
 compile() { # TREE
   inject "$1"
-  [ -f "$1/b/build.ninja" ] || configure "$1"
+  configure "$1"
   ninja -C "$1/b" qemu-system-x86_64
 }
 

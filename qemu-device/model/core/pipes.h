@@ -55,7 +55,7 @@ class Pipes {
   bool Drain(uint64_t mask, uint64_t* clock, PipeFault* fault);
 
   static bool ValidFlag(uint64_t flag);
-  static uint8_t EngineOf(npu_pipe pipe) { return static_cast<uint8_t>(pipe + NPU_ENGINE_SCALAR); }
+  static uint8_t EngineOf(npu_pipe pipe) { return static_cast<uint8_t>(uint32_t{pipe} + NPU_ENGINE_SCALAR); }
 
  private:
   struct Pipe {

@@ -14,4 +14,5 @@ run() { # name, command...: the command prints TAP
 
 run vm.firmware tests/vm/firmware-host.sh
 run vm.demo tests/vm/same-results.sh
+run vm.glue tests/vm/qemu-glue.sh
 run vm.idle /usr/bin/python3 -B tests/vm/idle.py

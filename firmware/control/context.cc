@@ -52,7 +52,8 @@ Answer CreateContext(uint64_t number) {
   if (!InRange(number)) return Invalid(0);
   if (contexts[number].exists) return {NPU_ADMIN_EEXIST, 0};
   const uint64_t table = Read64(NPU_MG_CTX_TABLE);
-  if (table % 8 != 0 || !InDeviceMemory(table, NPU_MAX_CONTEXTS * sizeof(npu_ctx_desc))) return {NPU_ADMIN_EIO, 0};
+  if (table % 8 != 0 || !InDeviceMemory(table, uint64_t{Read32(NPU_MG_NUM_CONTEXTS)} * sizeof(npu_ctx_desc)))
+    return {NPU_ADMIN_EIO, 0};
   npu_ctx_desc desc;
   CopyIn(&desc, table + number * sizeof desc, sizeof desc);
   if (const Answer bad = CheckDescriptor(desc); bad.status != NPU_ADMIN_OK) return bad;

@@ -87,6 +87,13 @@ void Doorbells::Mark(uint32_t queue) {
   marks_[queue / 64].fetch_or(1ull << (queue % 64), std::memory_order_seq_cst);
 }
 
+void Doorbells::SetDead(uint32_t queue, bool dead) {
+  doors_[queue].dead.store(dead, std::memory_order_seq_cst);
+  if (!dead) return;
+  marks_[queue / 64].fetch_and(~(1ull << (queue % 64)), std::memory_order_seq_cst);
+  SetStarving(queue, false);
+}
+
 uint32_t Doorbells::NextMarked() {
   for (uint32_t i = 0; i < marks_.size(); ++i) {
     uint64_t word = marks_[i].load(std::memory_order_seq_cst);

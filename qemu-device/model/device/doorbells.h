@@ -43,7 +43,8 @@ class Doorbells {
   uint32_t NextMarked();
   void Mark(uint32_t queue);
   void Clear(uint32_t queue);
-  void SetDead(uint32_t queue, bool dead) { doors_[queue].dead.store(dead, std::memory_order_seq_cst); }
+  // A dead queue loses its mark.
+  void SetDead(uint32_t queue, bool dead);
   bool dead(uint32_t queue) const { return doors_[queue].dead.load(std::memory_order_seq_cst); }
   // True while a rung queue waits for a slot: then the firmware wants to hear of slots that fall idle.
   bool AnyStarving() const { return starving_.load(std::memory_order_seq_cst) > 0; }

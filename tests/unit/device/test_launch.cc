@@ -190,13 +190,13 @@ void Faults(void** state) {
 // Unmapped in the middle, mapped elsewhere: every block runs once, and it costs what it costs undisturbed.
 void Preemption(void** state) {
   Queues r(state, 1);
-  r.Submit(0, Launch(rig::kLoop, r.Args(0, 3000), 64));
+  r.Submit(0, Launch(rig::kLoop, r.Args(0, 40000), 64));
   assert_true(r.Done(0));
   npu_counters undisturbed = r.Status(0).counters;
   uint32_t slot = 0, cut = 0;
   for (uint32_t round = 0; round < 5; ++round) {
     uint64_t rptr = r.Rptr(0);
-    r.Submit(0, Launch(rig::kLoop, r.Args(0, 3000), 64));
+    r.Submit(0, Launch(rig::kLoop, r.Args(0, 40000), 64));
     while (r.Rptr(0) == rptr) {
       uint64_t progress = r.SlotGet(slot, NPU_MG_SLOT_PROGRESS, 8);
       r.Until([&] { return r.SlotGet(slot, NPU_MG_SLOT_PROGRESS, 8) > progress + 10 || r.Rptr(0) != rptr; });

@@ -144,10 +144,11 @@ static int npu_fw_load_locked(struct npu_device *ndev)
 
 	ret = firmware_request_nowarn(&fw, NPU_FW_FILE_NAME, &ndev->pdev->dev);
 	if (ret)
-		return npu_fw_refuse(ndev, ret, "no such file below the firmware search path");
-	if (!fw->size || fw->size > NPU_FW_MAX_BYTES) {
-		ret = npu_fw_refuse(ndev, -EFBIG, fw->size ? npu_fw_errors[NPU_FW_ERR_SIZE] :
-				    "the file is empty");
+		return npu_fw_refuse(ndev, ret, ret == -ENOENT ?
+				     "no such file below the firmware search path" :
+				     "the file is empty, or cannot be read");
+	if (fw->size > NPU_FW_MAX_BYTES) {
+		ret = npu_fw_refuse(ndev, -EFBIG, npu_fw_errors[NPU_FW_ERR_SIZE]);
 	} else {
 		npu_fw_set_tables(ndev);
 		npu_irq_enable(ndev);

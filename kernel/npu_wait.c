@@ -101,7 +101,7 @@ static int npu_wait_run(struct npu_waiter *w)
 
 	if (!ret)
 		/* A deadline that has passed asks without sleeping. */
-		ret = w->args->timeout_ns <= ktime_get_ns() ? -ETIME : npu_wait_sleep(w);
+		ret = w->args->timeout_ns <= ktime_to_ns(ktime_get()) ? -ETIME : npu_wait_sleep(w);
 	return ret > 0 ? 0 : ret;
 }
 

@@ -96,6 +96,7 @@ struct context context_new(void) {
   struct drm_npu_context_init init = {.fault_entries = c.fault_entries, .fault_eventfd = c.event};
   if (npu_ioctl(c.fd, DRM_IOCTL_NPU_CONTEXT_INIT, &init)) bail("context: %s", strerror(errno));
   c.id = init.context_id;
+  c.fault_bytes = init.fault_bytes;
   c.fault_offset = init.fault_offset;
   c.bounds_offset = init.bounds_offset;
   c.faults = map_offset(c.fd, init.fault_offset, init.fault_bytes, PROT_READ | PROT_WRITE);
@@ -104,7 +105,7 @@ struct context context_new(void) {
 }
 
 void context_close(struct context* context) {
-  munmap(context->faults, sizeof *context->faults);
+  munmap(context->faults, context->fault_bytes);
   munmap(context->bounds, NPU_BOUNDS_TABLE_BYTES);
   close(context->event);
   close(context->fd);

@@ -26,7 +26,7 @@ struct context {
   int event;  // eventfd of faults
   uint32_t id;
   struct npu_fault_ring* faults;
-  uint32_t fault_entries;
+  uint32_t fault_entries, fault_bytes;
   struct npu_bounds_entry* bounds;
   uint64_t fault_offset, bounds_offset;
 };

@@ -101,7 +101,12 @@ int main(void) {
   is_errno(reload(), ENOENT, "no file");
   check_unusable("no file");
   write_image(image, 0);
-  is_errno(reload(), EFBIG, "an empty file");
+  is_errno(reload(), EINVAL, "an empty file");
+  check_unusable("an empty file");
+  uint8_t* large = calloc(1, NPU_FW_MAX_BYTES + 1);
+  write_image(large, NPU_FW_MAX_BYTES + 1);
+  free(large);
+  is_errno(reload(), EFBIG, "a file of more than the device takes");
   write_image(image, image_bytes / 2);
   ok(reload() != 0, "half a file: refused (%s)", strerror(errno));
   check_unusable("half a file");

@@ -11,7 +11,7 @@ using rig::Signal;
 
 namespace {
 
-constexpr uint64_t kFence = rig::kData, kArgs = rig::kData + 0x1000;
+constexpr uint64_t kFence = rig::kData;
 
 void Start(Rig& r) {
   assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);

@@ -81,11 +81,10 @@ bool ValidateMatrix(const npu_matrix_desc& d, FaultInfo* fault) {
   const unsigned count = Operands(d, ops);
   for (uint8_t i = 0; i < count; ++i) {
     const Operand& o = ops[i];
-    // Rows of the result may not overlap each other.  Rows of a source may: a picture read with the pitch of one pixel is
-    // its own im2col matrix.
+    // Rows of the result may not overlap each other.  Rows of a source may: a picture read with the pitch of one pixel
+    // is its own im2col matrix.
     const bool rows_collide = !i && o.rows > 1 && o.pitch < uint64_t{o.cols} * o.elem;
-    if (o.pitch % o.elem || rows_collide)
-      return BadDesc(fault, NPU_DESC_ERR_STRIDE, i);
+    if (o.pitch % o.elem || rows_collide) return BadDesc(fault, NPU_DESC_ERR_STRIDE, i);
     if (!LocalMemory::IsLocal(o.ptr) || LocalMemory::IsStack(o.ptr)) return BadDesc(fault, NPU_DESC_ERR_SPACE, i);
     if (o.ptr % o.elem) {
       RefuseWhole(o.ToBox(), NPU_FAULT_MISALIGNED, i ? NPU_ACCESS_READ : NPU_ACCESS_WRITE, fault);

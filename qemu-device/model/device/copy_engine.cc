@@ -8,15 +8,6 @@
 
 namespace npu::model {
 
-void Dispatcher::StartCopy(uint32_t index) {
-  Slot& slot = slots_[index];
-  slot.copy = CopyJob{};
-  slot.copy.context = slot.context;
-  slot.copy.slot = index;
-  slot.copy.active = true;
-  slot.phase = Phase::kAsync;
-}
-
 namespace {
 
 uint64_t CopyCycles(uint64_t bytes) {
@@ -27,82 +18,115 @@ uint64_t PacketBytes(const npu_packet& packet) {
   return packet.type == NPU_PKT_FILL ? packet.u.fill.bytes : packet.u.copy.row_bytes * packet.u.copy.rows;
 }
 
-Box CopyBox(uint64_t ptr, const npu_pkt_copy& copy, uint32_t pitch) {
+// A fill is a copy without source.
+npu_pkt_copy Geometry(const npu_packet& packet) {
+  if (packet.type == NPU_PKT_COPY) return packet.u.copy;
+  npu_pkt_copy copy{};
+  copy.dst = packet.u.fill.dst;
+  copy.row_bytes = packet.u.fill.bytes;
+  copy.rows = 1;
+  return copy;
+}
+
+Box WholeBox(const npu_pkt_copy& copy, bool src) {
   Box box;
-  box.ptr = ptr;
+  box.ptr = src ? copy.src : copy.dst;
   box.count[0] = copy.row_bytes;
   box.count[1] = copy.rows;
-  box.stride[1] = pitch;
+  box.stride[1] = src ? copy.src_pitch : copy.dst_pitch;
   return box;
+}
+
+// The next piece of the packet's rows from the job's place: a part of one long row, or several short ones.  Moves the
+// place on; true when that was the last.
+bool NextPiece(const npu_pkt_copy& copy, uint64_t most, CopyJob* job, uint64_t* row, uint64_t* offset, Box* piece) {
+  *row = job->row;
+  *offset = job->offset;
+  *piece = Box{};
+  if (copy.row_bytes > most) {
+    piece->count[0] = std::min(most, copy.row_bytes - job->offset);
+    job->offset += piece->count[0];
+    if (job->offset == copy.row_bytes) job->offset = 0, ++job->row;
+  } else {
+    uint64_t rows = std::clamp<uint64_t>(most / copy.row_bytes, 1, kRowsASlice);
+    piece->count[0] = copy.row_bytes;
+    piece->count[1] = std::min<uint64_t>(rows, copy.rows - job->row);
+    job->row += piece->count[1];
+  }
+  return job->row == copy.rows;
 }
 
 }  // namespace
 
-// Before the first byte the whole footprint of both sides is checked; every slice is checked again, because rights may
-// be taken away meanwhile.
-Dispatcher::CopyEnd Dispatcher::CopySlice(Slot& slot) {
-  const npu_pkt_copy& p = slot.packet.u.copy;
-  AddressSpace& space = slot.context->space;
-  CopyJob& job = slot.copy;
-  FaultInfo info;
-  bool ok = true;
-  if (!job.checked) {
-    info.operand = 0;
-    ok = space.CheckBox(CopyBox(p.dst, p, p.dst_pitch), NPU_ACCESS_WRITE, &info);
-    if (!ok) info.operand = 0;
-    if (ok && !space.CheckBox(CopyBox(p.src, p, p.src_pitch), NPU_ACCESS_READ, &info)) {
-      ok = false;
-      info.operand = 1;
-    }
-    job.checked = ok;
-  }
-  if (ok) {
-    uint64_t dst = p.dst + job.row * p.dst_pitch + job.offset, src = p.src + job.row * p.src_pitch + job.offset;
-    if (p.row_bytes > kCopySlice || job.offset) {
-      uint64_t bytes = std::min(kCopySlice, p.row_bytes - job.offset);
-      ok = space.Copy(dst, 0, src, 0, bytes, 1, &info);
-      job.offset += bytes;
-      if (job.offset == p.row_bytes) {
-        job.offset = 0;
-        ++job.row;
-      }
-    } else {
-      uint64_t rows = std::min<uint64_t>(std::max<uint64_t>(1, kCopySlice / p.row_bytes), p.rows - job.row);
-      ok = space.Copy(dst, p.dst_pitch, src, p.src_pitch, p.row_bytes, rows, &info);
-      job.row += rows;
-    }
-  }
-  if (!ok) {
-    FaultMemory(slot, info, NPU_ENGINE_COPY);
-    return CopyEnd::kFault;
-  }
-  return job.row == p.rows ? CopyEnd::kDone : CopyEnd::kMore;
+void Dispatcher::StartCopy(uint32_t index) {
+  Slot& slot = slots_[index];
+  slot.copy = CopyJob{};
+  slot.copy.context = slot.context;
+  slot.copy.slot = index;
+  slot.copy.active = true;
+  // What moves in one piece is checked whole by the move itself.
+  npu_pkt_copy p = Geometry(slot.packet);
+  if (p.row_bytes * p.rows <= kCopySlice && p.rows <= kRowsASlice) slot.copy.phase = CopyJob::Phase::kMove;
+  slot.phase = Phase::kAsync;
 }
 
-Dispatcher::CopyEnd Dispatcher::FillSlice(Slot& slot) {
-  const npu_pkt_fill& p = slot.packet.u.fill;
+// A piece that fails is described as a part of the whole: the record is about the packet.
+bool Dispatcher::CheckPiece(const Slot& slot, const npu_pkt_copy& copy, const Box& piece, FaultInfo* info) const {
+  bool src = slot.copy.phase == CopyJob::Phase::kCheckSrc;
+  npu_access access = src ? NPU_ACCESS_READ : NPU_ACCESS_WRITE;
+  const AddressSpace& space = slot.context->space;
+  if (space.CheckBox(piece, access, info)) return true;
+  // An exact account of all refused bytes, unless that would keep the engine for long.
+  Box whole = WholeBox(copy, src);
+  FaultInfo exact;
+  if (copy.row_bytes * copy.rows <= kCheckSlice && copy.rows <= kRowsASlice && !space.CheckBox(whole, access, &exact))
+    *info = exact;
+  info->addr = whole.ptr;
+  info->size = copy.row_bytes + (copy.rows - 1) * static_cast<uint64_t>(whole.stride[1]);
+  info->operand = src ? 1 : 0;
+  return false;
+}
+
+// Not a byte moves before the whole footprint of both sides was found good.  Every slice that moves is checked again,
+// because rights may be taken away meanwhile.
+Dispatcher::CopyEnd Dispatcher::CopySlice(Slot& slot) {
+  const npu_pkt_copy p = Geometry(slot.packet);
+  const npu_pkt_fill& fill = slot.packet.u.fill;
+  bool filling = slot.packet.type == NPU_PKT_FILL;
   CopyJob& job = slot.copy;
+  bool moving = job.phase == CopyJob::Phase::kMove, src = job.phase == CopyJob::Phase::kCheckSrc;
+  uint64_t row = 0, offset = 0;
+  Box piece;
+  // kCopySlice is a multiple of every pattern, so each piece of a fill begins with the pattern's lowest byte.
+  bool last = NextPiece(p, moving ? kCopySlice : kCheckSlice, &job, &row, &offset, &piece);
+  uint64_t dst_at = p.dst + row * p.dst_pitch + offset, src_at = p.src + row * p.src_pitch + offset;
   FaultInfo info;
-  bool ok = job.checked || slot.context->space.Check(p.dst, p.bytes, NPU_ACCESS_WRITE, &info);
-  job.checked = ok;
-  if (ok) {
-    // kCopySlice is a multiple of every pattern, so each slice begins with the pattern's lowest byte.
-    uint64_t bytes = std::min(kCopySlice, p.bytes - job.offset);
-    ok = slot.context->space.Fill(p.dst + job.offset, bytes, p.pattern, p.pattern_bytes, &info);
-    job.offset += bytes;
+  bool ok = false;
+  if (!moving) {
+    piece.ptr = src ? src_at : dst_at;
+    piece.stride[1] = src ? p.src_pitch : p.dst_pitch;
+    ok = CheckPiece(slot, p, piece, &info);
+  } else if (filling) {
+    ok = slot.context->space.Fill(dst_at, piece.count[0], fill.pattern, fill.pattern_bytes, &info);
+  } else {
+    ok = slot.context->space.Copy(dst_at, p.dst_pitch, src_at, p.src_pitch, piece.count[0], piece.count[1], &info);
   }
   if (!ok) {
-    info.operand = 0;
+    if (filling) info.operand = 0;
     FaultMemory(slot, info, NPU_ENGINE_COPY);
     return CopyEnd::kFault;
   }
-  return job.offset == p.bytes ? CopyEnd::kDone : CopyEnd::kMore;
+  if (!last) return CopyEnd::kMore;
+  if (moving) return CopyEnd::kDone;
+  job.row = job.offset = 0;
+  job.phase = src || filling ? CopyJob::Phase::kMove : CopyJob::Phase::kCheckSrc;
+  return CopyEnd::kMore;
 }
 
 Dispatcher::Task Dispatcher::RunCopy(Worker& worker, uint32_t index) {
   Slot& slot = slots_[index];
   worker.quiesce.Enter();
-  CopyEnd end = slot.packet.type == NPU_PKT_FILL ? FillSlice(slot) : CopySlice(slot);
+  CopyEnd end = CopySlice(slot);
   worker.quiesce.Leave();
   slot.progress.fetch_add(1, std::memory_order_relaxed);
 

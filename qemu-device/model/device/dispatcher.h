@@ -25,8 +25,10 @@
 
 namespace npu::model {
 
-inline constexpr uint64_t kCoreBudget = 40000;    // instructions a slice
-inline constexpr uint64_t kCopySlice = 1u << 20;  // bytes
+inline constexpr uint64_t kCoreBudget = 40000;       // instructions a slice
+inline constexpr uint64_t kCopySlice = 1u << 20;     // bytes
+inline constexpr uint64_t kCheckSlice = 256u << 20;  // bytes of a copy's footprint that are checked in one go
+inline constexpr uint64_t kRowsASlice = 16384;
 inline constexpr uint32_t kCopyEngines = 2;
 inline constexpr uint32_t kPacketsAClaim = 64;
 inline constexpr uint32_t kChain = 32;  // tasks that a worker may do in a row that follow from each other
@@ -172,7 +174,7 @@ class Dispatcher {
   Task RunCopy(Worker& worker, uint32_t index);  // no lock
   enum class CopyEnd : uint8_t { kMore, kDone, kFault };
   CopyEnd CopySlice(Slot& slot);
-  CopyEnd FillSlice(Slot& slot);
+  bool CheckPiece(const Slot& slot, const npu_pkt_copy& copy, const Box& piece, FaultInfo* info) const;
 
   // faults.cc (no lock)
   Task RunFault(Worker& worker);

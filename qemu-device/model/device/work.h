@@ -61,9 +61,10 @@ struct CopyJob {
   bool active = false;
   bool claimed = false;
   bool aborting = false;
-  bool checked = false;  // the whole footprint was found good
-  uint64_t row = 0;      // next piece: row and byte in the row (copy), or byte (fill)
-  uint64_t offset = 0;
+  // First every byte of both sides is checked, then the bytes move; both go on piece by piece from this place.
+  enum class Phase : uint8_t { kCheckDst, kCheckSrc, kMove } phase = Phase::kCheckDst;
+  uint64_t row = 0;
+  uint64_t offset = 0;  // in the row
 };
 
 // Kept with the queue's number while it has no slot.  Touched by the queue's slot owner, or under the lock when

@@ -353,6 +353,40 @@ void Doorbells(void** state) {
   assert_int_equal(r.guest_errors(), errors + 1);
 }
 
+// A copy of many pieces whose very last byte is refused changes nothing, and its record is about the whole.
+void BigCopyFaults(void** state) {
+  OneQueue r(state);
+  constexpr uint64_t kBytes = 6u << 20;
+  r.Store(rig::kMemory - kBytes + 8, 0x55aa);
+  r.Store(kArray, 1);
+  r.Submit(5, Copy(Dev(rig::kMemory - kBytes + 1), Dev(kArray), kBytes));
+  assert_true(r.Faulted(5));
+  npu_fault_record f = r.Fault(1, 0);
+  assert_int_equal(f.kind, NPU_FAULT_OOB);
+  assert_int_equal(f.operand, 0);
+  assert_true(f.size == kBytes && f.bad_bytes == 1 && f.bad_addr == rig::kVram + rig::kMemory);
+  assert_true(r.Load(rig::kMemory - kBytes + 8) == 0x55aa);
+  assert_true(r.SlotIs(0, NPU_SLOT_FAULTED));
+  r.Command(0, NPU_MG_SLOT_CMD_SKIP);
+  assert_true(r.Done(5));
+  // Source, in rows: the last of 40,000 sticks out.
+  npu_packet rows = Copy(Dev(kArray), Dev(rig::kMemory - 40000 * 100), 101);
+  rows.u.copy.rows = 40000;
+  rows.u.copy.src_pitch = 100;
+  rows.u.copy.dst_pitch = 128;
+  r.Submit(5, rows);
+  assert_true(r.Faulted(5));
+  f = r.Fault(1, 1);
+  assert_int_equal(f.kind, NPU_FAULT_OOB);
+  assert_int_equal(f.access, NPU_ACCESS_READ);
+  assert_int_equal(f.operand, 1);
+  assert_true(f.addr == Dev(rig::kMemory - 40000 * 100) && f.size == 40000 * 100 + 1 && f.bad_bytes == 1);
+  assert_true(r.Load(kArray) == 1);
+  assert_true(r.SlotIs(0, NPU_SLOT_FAULTED));
+  r.Command(0, NPU_MG_SLOT_CMD_SKIP);
+  assert_true(r.Done(5));
+}
+
 // A fence store raises the context's vector if, and only if, somebody armed it.
 void FenceInterrupt(void** state) {
   OneQueue r(state);
@@ -387,6 +421,6 @@ int main() {
   const CMUnitTest tests[] = {NPU_CASE(InOrder),       NPU_CASE(CopiesAndFills), NPU_CASE(Waits),
                               NPU_CASE(PingPong),      NPU_CASE(Indirect),       NPU_CASE(Timestamp),
                               NPU_CASE(Malformed),     NPU_CASE(MemoryFaults),   NPU_CASE(Doorbells),
-                              NPU_CASE(FenceInterrupt)};
+                              NPU_CASE(BigCopyFaults), NPU_CASE(FenceInterrupt)};
   return cmocka_run_group_tests_name("device.packets", tests, nullptr, nullptr);
 }

@@ -192,8 +192,8 @@ Result<DeviceStatus> DrmDevice::Status() {
   struct {
     const char* name;
     int64_t value;
-  } attributes[] = {{"health", 0},    {"temp_mc", 0}, {"power_mw", 0},
-                    {"energy_uj", 0}, {"clock_khz", 0},      {"util_permille", 0}};
+  } attributes[] = {{"health", 0},    {"temp_mc", 0},   {"power_mw", 0},
+                    {"energy_uj", 0}, {"clock_khz", 0}, {"util_permille", 0}};
   for (auto& a : attributes) {
     Result<int64_t> value = ReadAttribute(info_.bdf, a.name);
     if (!value) return value.error();

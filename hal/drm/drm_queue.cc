@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "common/error.hpp"
+#include "common/resumed.hpp"
 #include "drm/drm_device.hpp"
 #include "npu_regs.h"
 
@@ -79,12 +80,14 @@ void DrmQueue::Kick() {
 }
 
 Error DrmQueue::Resume(uint32_t mode) {
-  drm_npu_queue_resume resume = {};
-  resume.queue = id_;
-  resume.mode = mode;
-  int rc = file_->Ioctl(DRM_IOCTL_NPU_QUEUE_RESUME, &resume);
-  if (rc) return Fail(rc, "{}: queue {} cannot be resumed: {}", file_->node(), id_, ErrnoText(rc));
-  return {};
+  return ResumeQueue(*this, mode, [&]() -> Error {
+    drm_npu_queue_resume resume = {};
+    resume.queue = id_;
+    resume.mode = mode;
+    int rc = file_->Ioctl(DRM_IOCTL_NPU_QUEUE_RESUME, &resume);
+    if (rc) return Fail(rc, "{}: queue {} cannot be resumed: {}", file_->node(), id_, ErrnoText(rc));
+    return {};
+  });
 }
 
 }  // namespace npu::hal::drm

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "common/error.hpp"
+#include "common/resumed.hpp"
 #include "sim/sim_device.hpp"
 
 namespace npu::hal::sim {
@@ -84,9 +85,10 @@ void SimQueue::Kick() {
 }
 
 Error SimQueue::Resume(uint32_t mode) {
-  if (mode > NPU_RESUME_FLUSH) return Fail(EINVAL, "resume mode {} does not exist", mode);
-  uint64_t args[NPU_MBOX_ARGS] = {id_, mode};
-  return context_->machine().Command(NPU_ADMIN_QUEUE_RESUME, args, fmt::format("queue {}", id_));
+  return ResumeQueue(*this, mode, [&] {
+    uint64_t args[NPU_MBOX_ARGS] = {id_, mode};
+    return context_->machine().Command(NPU_ADMIN_QUEUE_RESUME, args, fmt::format("queue {}", id_));
+  });
 }
 
 }  // namespace npu::hal::sim

@@ -93,16 +93,20 @@ static void npu_ctx_write_desc(struct npu_ctx *ctx, u32 fault_entries)
 
 static void npu_ctx_list_add(struct npu_ctx *ctx)
 {
+	mutex_lock(&ctx->ndev->open_lock);
 	spin_lock_irq(&ctx->ndev->ctx_lock);
 	list_add_tail(&ctx->node, &ctx->ndev->ctx_list);
 	spin_unlock_irq(&ctx->ndev->ctx_lock);
+	mutex_unlock(&ctx->ndev->open_lock);
 }
 
 static void npu_ctx_list_del(struct npu_ctx *ctx)
 {
+	mutex_lock(&ctx->ndev->open_lock);
 	spin_lock_irq(&ctx->ndev->ctx_lock);
 	list_del_init(&ctx->node);
 	spin_unlock_irq(&ctx->ndev->ctx_lock);
+	mutex_unlock(&ctx->ndev->open_lock);
 }
 
 /* Ends what the device does not know, or has forgotten. */
@@ -199,8 +203,9 @@ err_free:
  * npu_ctx_destroy() - end a context whose file is being closed
  * @ctx: context; no call of its file is running any more
  *
- * The order matters: first nothing runs, then nothing is translated, then the device forgets the context, then its
- * memory goes.  A device that does not answer is wedged by the call that found out, and keeps all memory it might use.
+ * The order matters: first nothing runs, then nothing is translated, then the
+ * device forgets the context, then its memory goes.  A device that does not
+ * answer is wedged by the call that found out, and keeps all memory it might use.
  */
 void npu_ctx_destroy(struct npu_ctx *ctx)
 {

@@ -23,6 +23,7 @@
  * @queues: number -> struct npu_queue; changed under npu_file.lock
  * @num_queues: entries of @queues; guarded by npu_file.lock
  * @past_cycles: what destroyed queues have cost; written under npu_file.lock
+ * @shown_cycles: the largest sum that fdinfo has shown
  */
 struct npu_ctx {
 	struct npu_device *ndev;
@@ -38,6 +39,7 @@ struct npu_ctx {
 	struct xarray queues;
 	u32 num_queues;
 	atomic64_t past_cycles;
+	atomic64_t shown_cycles;
 };
 
 /**

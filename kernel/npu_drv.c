@@ -21,7 +21,8 @@
  * @ndev: the device
  * @reason: for the log
  *
- * From here on ioctls give ENODEV, sleepers wake, and memory that the device might use is kept until it has been reset.
+ * From here on ioctls give ENODEV, sleepers wake, and memory that the device
+ * might use is kept until it has been reset.
  */
 void npu_wedge(struct npu_device *ndev, const char *reason)
 {
@@ -306,6 +307,7 @@ static int npu_read_identity(struct npu_device *ndev)
 static void npu_init_state(struct npu_device *ndev)
 {
 	mutex_init(&ndev->fw_lock);
+	mutex_init(&ndev->open_lock);
 	mutex_init(&ndev->bo_lock);
 	spin_lock_init(&ndev->ctx_lock);
 	spin_lock_init(&ndev->tlb.lock);
@@ -330,6 +332,7 @@ static void npu_fini_state(struct drm_device *drm, void *data)
 	npu_mem_free(ndev, &ndev->ctx_table);
 	npu_mbox_fini(ndev);
 	mutex_destroy(&ndev->bo_lock);
+	mutex_destroy(&ndev->open_lock);
 	mutex_destroy(&ndev->fw_lock);
 }
 
@@ -417,17 +420,24 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	return 0;
 }
 
+/* Shows all processes that their queues are lost. */
 static void npu_kill_queues(struct npu_device *ndev)
 {
 	struct npu_queue *queue;
 	struct npu_ctx *ctx;
 	unsigned long id;
 
-	spin_lock_irq(&ndev->ctx_lock);
-	list_for_each_entry(ctx, &ndev->ctx_list, node)
-		xa_for_each(&ctx->queues, id, queue)
-			npu_queue_mark_dead(queue);
-	spin_unlock_irq(&ndev->ctx_lock);
+	mutex_lock(&ndev->open_lock);
+	list_for_each_entry(ctx, &ndev->ctx_list, node) {
+		xa_for_each(&ctx->queues, id, queue) {
+			/* Its file may be closing just now. */
+			queue = npu_queue_get(ctx, id);
+			if (queue)
+				npu_queue_mark_dead(queue);
+			npu_queue_put(queue);
+		}
+	}
+	mutex_unlock(&ndev->open_lock);
 }
 
 static void npu_remove(struct pci_dev *pdev)
@@ -440,11 +450,13 @@ static void npu_remove(struct pci_dev *pdev)
 	drm_dev_unplug(&ndev->drm);
 	npu_hwmon_fini(ndev);
 
-	/* From here on nobody but us touches the device; stop it, then take its view of memory away. */
+	/* From here on nobody but us touches it; stop it, then take its view of memory away. */
 	npu_irq_disable(ndev);
 	cancel_work_sync(&ndev->fw_work);
 	npu_fw_stop(ndev);
-	npu_reset(ndev);
+	/* A device that was pulled out has nothing left to reset. */
+	if (pci_device_is_present(pdev))
+		npu_reset(ndev);
 	pci_clear_master(pdev);
 	/* Even a device that ignores the reset reaches no host memory now. */
 	clear_bit(0, &ndev->wedged);

@@ -2,8 +2,8 @@
 /*
  * The device, the open file, and what they share.
  *
- * Lock order: npu_file.lock, npu_device.fw_lock, npu_vm.lock, dma_resv of
- * buffers, npu_mbox.lock, npu_tlb.lock, npu_mm.lock, npu_device.bo_lock,
+ * Lock order: npu_file.lock, npu_device.fw_lock, npu_device.open_lock,
+ * npu_vm.lock, dma_resv of buffers, npu_mbox.lock, npu_tlb.lock, npu_mm.lock, npu_device.bo_lock,
  * npu_device.ctx_lock (innermost, taken in interrupts).
  */
 #ifndef NPU_DRV_H
@@ -37,7 +37,7 @@
 
 #define NPU_DRIVER_NAME "npu"
 
-/* User mappings begin above the first big page, so that a small integer is never a device address. */
+/* User mappings begin above the first big page: a small integer is never a device address. */
 #define NPU_VA_START ((u64)NPU_BIG_PAGE_SIZE)
 #define NPU_VA_END BIT_ULL(NPU_VA_BITS)
 
@@ -112,9 +112,9 @@ struct npu_device {
 	struct npu_mem ctx_table;
 	struct npu_mem queue_table;
 
-	struct mutex fw_lock; /* serialises loading and guards fw_reason; contexts are made under it */
+	struct mutex fw_lock; /* serialises loading; contexts are counted in under it */
 	wait_queue_head_t fw_wq;
-	const char *fw_reason; /* why there is no firmware, or NULL */
+	const char *fw_reason; /* why there is no firmware, or NULL; written under fw_lock */
 	bool fw_ready;         /* the mailbox answers; written under fw_lock */
 
 	/* Set once, by whoever sees the device stop answering; cleared by a reset under fw_lock. */
@@ -122,8 +122,10 @@ struct npu_device {
 	bool gone; /* remove() has begun; written by remove() only */
 
 	struct work_struct fw_work; /* firmware events and state changes */
+	atomic_t fw_faults; /* faults of queues that the firmware told of; fw_wq is woken */
 
-	spinlock_t ctx_lock; /* guards ctx_list and its members' fault_seen; taken in interrupts */
+	struct mutex open_lock; /* with ctx_lock: to change ctx_list; alone: to walk it and sleep */
+	spinlock_t ctx_lock; /* guards ctx_list, its members' fault_seen; taken in interrupts */
 	struct list_head ctx_list;
 	struct ida ctx_ids;
 	struct ida queue_ids;

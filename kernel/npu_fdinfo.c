@@ -11,17 +11,23 @@ static u64 npu_file_cycles(struct npu_file *file)
 	struct npu_ctx *ctx = npu_file_ctx(file);
 	struct npu_queue *queue;
 	unsigned long id;
-	u64 cycles;
+	s64 cycles, shown;
 
 	if (!ctx)
 		return 0;
-	/* The lock keeps a queue that ends from being counted twice, or not at all. */
-	mutex_lock(&file->lock);
+	/* Without the file's lock: this must answer while a call waits for a device that hangs. */
 	cycles = atomic64_read(&ctx->past_cycles);
-	xa_for_each(&ctx->queues, id, queue)
-		cycles += READ_ONCE(npu_queue_status(queue)->counters.cycles);
-	mutex_unlock(&file->lock);
-	return cycles;
+	xa_for_each(&ctx->queues, id, queue) {
+		queue = npu_queue_get(ctx, id);
+		if (queue)
+			cycles += READ_ONCE(npu_queue_status(queue)->counters.cycles);
+		npu_queue_put(queue);
+	}
+	/* A queue that ends just now is missing for a moment, but time must not run backwards. */
+	shown = atomic64_read(&ctx->shown_cycles);
+	while (cycles > shown && !atomic64_try_cmpxchg(&ctx->shown_cycles, &shown, cycles))
+		;
+	return max(cycles, shown);
 }
 
 static void npu_show_memory(struct drm_printer *p, u64 bytes, const char *region)

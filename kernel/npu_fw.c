@@ -12,7 +12,7 @@ static const char *const npu_fw_errors[] = {
 	[NPU_FW_ERR_FORMAT] = "the package is truncated, or is no device tree",
 	[NPU_FW_ERR_COMPATIBLE] = "the file is a device tree, but not of a firmware package",
 	[NPU_FW_ERR_PACKAGE] = "the package has a format version that the device does not know",
-	[NPU_FW_ERR_CONTRACT] = "the package was built for another version of the hardware contract",
+	[NPU_FW_ERR_CONTRACT] = "the package was built for another hardware contract",
 	[NPU_FW_ERR_SECTION] = "a section lacks a property or does not fit",
 	[NPU_FW_ERR_HASH] = "a section's contents do not match its hash",
 	[NPU_FW_ERR_PACKAGE_HASH] = "the package does not match its hash",
@@ -50,7 +50,7 @@ const char *npu_fw_state_name(struct npu_device *ndev)
 /* Says why there is no firmware, in the log and for sysfs; @reason is a string that stays. */
 static int npu_fw_refuse(struct npu_device *ndev, int err, const char *reason)
 {
-	ndev->fw_reason = reason;
+	WRITE_ONCE(ndev->fw_reason, reason);
 	drm_err(&ndev->drm,
 		"firmware %s: %s (%d). Install a good file and write 1 to the attribute fw_reload\n",
 		NPU_FW_FILE_NAME, reason, err);
@@ -158,7 +158,7 @@ static int npu_fw_load_locked(struct npu_device *ndev)
 	if (!ret)
 		ret = npu_fw_hello(ndev);
 	if (!ret)
-		ndev->fw_reason = NULL;
+		WRITE_ONCE(ndev->fw_reason, NULL);
 	WRITE_ONCE(ndev->fw_ready, !ret);
 	return ret;
 }
@@ -179,7 +179,10 @@ int npu_fw_load(struct npu_device *ndev)
 	return ret;
 }
 
-/* Resets the device and loads the firmware again; only without contexts, whose tables a reset would take away. */
+/*
+ * Resets the device and loads the firmware again; only without contexts, whose
+ * tables a reset would take away.
+ */
 int npu_fw_reload(struct npu_device *ndev)
 {
 	int ret;
@@ -210,6 +213,9 @@ void npu_fw_stop(struct npu_device *ndev)
 
 static void npu_fw_event(struct npu_device *ndev, const u64 *args)
 {
+	if (args[0] == NPU_FW_EVENT_QUEUE_FAULT || args[0] == NPU_FW_EVENT_QUEUE_HANG)
+		atomic_inc(&ndev->fw_faults);
+
 	switch (args[0]) {
 	case NPU_FW_EVENT_QUEUE_FAULT:
 		drm_dbg(&ndev->drm, "queue %llu: fault kind %llu\n", args[1], args[2]);

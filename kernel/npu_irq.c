@@ -35,7 +35,10 @@ static irqreturn_t npu_irq_admin(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-/* Signals the contexts whose rings have moved.  A process can write its own ring, but only fool itself. */
+/*
+ * Signals the contexts whose rings have moved.  A process can write its own
+ * ring, but only fool itself.
+ */
 static void npu_irq_faults(struct npu_device *ndev)
 {
 	struct npu_fault_ring *ring;

@@ -93,7 +93,7 @@ static pgprot_t npu_bo_pgprot(struct npu_bo *bo, pgprot_t prot)
 	}
 }
 
-/* Called by drm_gem_mmap() once it knows that the file may map the buffer and that the size fits. */
+/* Called by drm_gem_mmap() once it knows that the file may map it and that the size fits. */
 int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
 	struct npu_bo *bo = to_npu_bo(obj);

@@ -100,7 +100,10 @@ static struct npu_pt *npu_pt_get_mid(struct npu_vm *vm, u64 va)
 	return mid;
 }
 
-/* Makes sure that there is a table of small pages for @va; a big page there becomes one that translates the same. */
+/*
+ * Makes sure that there is a table of small pages for @va; a big page there
+ * becomes one that translates the same.
+ */
 static int npu_pt_get_leaf(struct npu_vm *vm, struct npu_pt *mid, u64 va)
 {
 	u32 index = npu_pt_mid_index(va);
@@ -172,7 +175,8 @@ int npu_pt_split(struct npu_vm *vm, u64 va)
  * @bo: buffer
  * @offset: in the buffer
  *
- * Return: 0, -ENOSPC, -ENOMEM, or -EINTR for a killed process.  On failure npu_pt_prune() takes the empty tables away.
+ * Return: 0, -ENOSPC, -ENOMEM, or -EINTR for a killed process.  On failure
+ * npu_pt_prune() takes the empty tables away.
  */
 int npu_pt_prepare(struct npu_vm *vm, u64 va, u64 size, struct npu_bo *bo, u64 offset)
 {

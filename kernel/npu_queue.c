@@ -6,6 +6,10 @@
 
 #include "npu_ctx.h"
 
+/* An event can be lost when the firmware's ring of them is full, hence the limit on each wait. */
+#define NPU_RESUME_WAIT (HZ / 10)
+#define NPU_RESUME_TRIES 10
+
 static struct npu_queue_desc __iomem *npu_queue_desc(struct npu_queue *queue)
 {
 	struct npu_device *ndev = queue->ctx->ndev;
@@ -182,7 +186,7 @@ static void npu_queue_stop(struct npu_queue *queue)
 	xa_erase(&ctx->queues, queue->id);
 	ctx->num_queues--;
 	npu_queue_unshare(queue);
-	/* The number may be given to another process next: its doorbell must not be reachable from here. */
+	/* The number may be another process's next: this one must lose the doorbell first. */
 	npu_bo_revoke(queue->doorbell);
 
 	if (drm_dev_enter(&ndev->drm, &idx)) {
@@ -322,6 +326,32 @@ int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file 
 	return npu_queue_ioctl(drm, file, data, npu_queue_call_destroy);
 }
 
+static bool npu_queue_is_faulted(struct npu_queue *queue)
+{
+	return READ_ONCE(npu_queue_status(queue)->state) == NPU_QUEUE_FAULTED;
+}
+
+/*
+ * A process can see the fault in the status page before the firmware has heard
+ * of it, and then the firmware still answers that the queue is not faulted.  It
+ * tells when it knows, so wait for that and ask again.
+ */
+static int npu_queue_resume(struct npu_queue *queue, u32 mode)
+{
+	struct npu_device *ndev = queue->ctx->ndev;
+	int ret, known;
+
+	for (u32 i = 0; i < NPU_RESUME_TRIES; i++) {
+		known = atomic_read(&ndev->fw_faults);
+		ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_RESUME, queue->id, mode);
+		if (ret != -EINVAL || !npu_queue_is_faulted(queue))
+			break;
+		wait_event_timeout(ndev->fw_wq, atomic_read(&ndev->fw_faults) != known ||
+				   npu_check_alive(ndev), NPU_RESUME_WAIT);
+	}
+	return ret;
+}
+
 static int npu_queue_call_resume(struct npu_ctx *ctx, void *data)
 {
 	struct drm_npu_queue_resume *args = data;
@@ -331,11 +361,11 @@ static int npu_queue_call_resume(struct npu_ctx *ctx, void *data)
 		drm_dbg(&ctx->ndev->drm, "queue_resume: no queue %u\n", args->queue);
 		return -ENOENT;
 	}
-	if (READ_ONCE(npu_queue_status(queue)->state) != NPU_QUEUE_FAULTED) {
+	if (!npu_queue_is_faulted(queue)) {
 		drm_dbg(&ctx->ndev->drm, "queue_resume: queue %u is not faulted\n", args->queue);
 		return -EINVAL;
 	}
-	return npu_mbox_call2(ctx->ndev, NPU_ADMIN_QUEUE_RESUME, args->queue, args->mode);
+	return npu_queue_resume(queue, args->mode);
 }
 
 int npu_ioctl_queue_resume(struct drm_device *drm, void *data, struct drm_file *file)

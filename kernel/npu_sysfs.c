@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Attributes of the PCI device: versions, health, counters, the hardware's device tree, and reloading the firmware. */
+/*
+ * Attributes of the PCI device: versions, health, counters, the hardware's
+ * device tree, and reloading the firmware.
+ */
 #include <linux/device.h>
 #include <linux/kstrtox.h>
 #include <linux/sysfs.h>
@@ -79,12 +82,9 @@ static DEVICE_ATTR_RO(fw_version);
 static ssize_t fw_error_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct npu_device *ndev = dev_get_drvdata(dev);
-	ssize_t n;
+	const char *reason = READ_ONCE(ndev->fw_reason);
 
-	mutex_lock(&ndev->fw_lock);
-	n = sysfs_emit(buf, "%s\n", ndev->fw_reason ? ndev->fw_reason : "");
-	mutex_unlock(&ndev->fw_lock);
-	return n;
+	return sysfs_emit(buf, "%s\n", reason ? reason : "");
 }
 static DEVICE_ATTR_RO(fw_error);
 

@@ -178,8 +178,9 @@ static void npu_vm_drop_mappings(struct npu_vm *vm)
 }
 
 /*
- * Takes every translation away from the device, but frees nothing.  The caller holds drm_dev_enter().
- * On failure the device is wedged, and what npu_vm_destroy() frees is kept aside.
+ * Takes every translation away from the device, but frees nothing.  The caller
+ * holds drm_dev_enter().  On failure the device is wedged, and what
+ * npu_vm_destroy() frees is kept aside.
  */
 void npu_vm_disable(struct npu_vm *vm)
 {

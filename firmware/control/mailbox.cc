@@ -45,9 +45,9 @@ void Reply(const Request& request, Answer answer) {
   answered = request.seq;
   const uint64_t offset = MailboxOffset();
   if (offset != 0) {
-    volatile uint64_t* words = DeviceWords(offset);
-    for (size_t i = 0; i < NPU_MBOX_ARGS; ++i) words[offsetof(npu_mbox, arg) / 8 + i] = request.arg[i];
-    words[offsetof(npu_mbox, status) / 8] = answer.status | uint64_t{answer.detail} << 32;
+    for (size_t i = 0; i < NPU_MBOX_ARGS; ++i) WriteMemory(offset + offsetof(npu_mbox, arg) + 8 * i, request.arg[i]);
+    static_assert(offsetof(npu_mbox, detail) == offsetof(npu_mbox, status) + 4);
+    WriteMemory(offset + offsetof(npu_mbox, status), answer.status | uint64_t{answer.detail} << 32);
     asm volatile("fence rw, rw" ::: "memory");
   }
   Write32(NPU_MG_MBOX_ACK, request.seq);
@@ -68,8 +68,7 @@ Answer GetLog(Request& r, uint64_t mailbox) {
   uint64_t next = 0;
   const size_t bytes = ReadLog(r.arg[0], reinterpret_cast<char*>(text), sizeof text, &next);
   for (size_t i = bytes; i % 8 != 0; ++i) reinterpret_cast<char*>(text)[i] = 0;
-  volatile uint64_t* data = DeviceWords(mailbox + kHeaderBytes);
-  for (size_t i = 0; i < (bytes + 7) / 8; ++i) data[i] = text[i];
+  for (size_t i = 0; i < (bytes + 7) / 8; ++i) WriteMemory(mailbox + kHeaderBytes + 8 * i, text[i]);
   r.arg[0] = bytes;
   r.arg[1] = next;
   return {};
@@ -77,9 +76,8 @@ Answer GetLog(Request& r, uint64_t mailbox) {
 
 Answer GetRetired(Request& r, uint64_t mailbox) {
   static_assert(kMaxRetired * 8 <= NPU_MBOX_DATA);
-  volatile uint64_t* data = DeviceWords(mailbox + kHeaderBytes);
   r.arg[0] = RetiredCount();
-  for (uint32_t i = 0; i < RetiredCount(); ++i) data[i] = RetiredPage(i);
+  for (uint32_t i = 0; i < RetiredCount(); ++i) WriteMemory(mailbox + kHeaderBytes + 8 * i, RetiredPage(i));
   return {};
 }
 

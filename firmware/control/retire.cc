@@ -105,12 +105,12 @@ uint64_t RetiredPage(uint32_t index) {
 void EccEvents() {
   // The hardware names addresses, and counts the uncorrectable ones: if there are any, all addresses of this round are
   // taken for such, because to retire a good page costs 4 KiB and to keep a bad one costs data.
-  const uint64_t uncorrectable = Read64(NPU_MG_SENSOR_ECC_UE);
-  const bool severe = uncorrectable != uncorrectable_seen;
-  uncorrectable_seen = uncorrectable;
+  const uint64_t before = uncorrectable_seen;
   for (uint32_t i = 0; i < kEventsAtOnce; ++i) {
     const uint64_t address = Read64(NPU_MG_SENSOR_ECC_ADDR);
+    uncorrectable_seen = Read64(NPU_MG_SENSOR_ECC_UE);  // after the address, so that its count is in it
     if (address == ~uint64_t{0}) return;
+    const bool severe = uncorrectable_seen != before;
     const uint64_t page = address & ~uint64_t{NPU_PAGE_SIZE - 1};
     if (severe || IsSuspect(page))
       RetireAfterError(page);

@@ -37,7 +37,7 @@ class MgmtBus {
   uint64_t code_epoch() const { return 0; }  // a load resets the hart, and firmware that changes code does fence.i
   bool IsExit(uint64_t pc) const {
     const uint64_t handler = hart_->mtvec & ~uint64_t{3};
-    return !InSram(pc, 2) && (!InSram(handler, 4) || pc - handler < kVectorBytes);
+    return !InSram(handler, 4) && !InSram(pc, 2) && pc - handler < kVectorBytes;
   }
   const uint8_t* Code(uint64_t pc, uint64_t* bytes) {
     if (!InSram(pc, 2)) return nullptr;

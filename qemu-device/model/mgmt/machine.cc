@@ -97,8 +97,13 @@ void Mgmt::Impl::RunBatch(Lock& lock) {
           hart_.instret - alive_instret_ > kHangInstructions)
         Crash(lock, NPU_FW_ERR_HEARTBEAT, 0, hart_.pc);
       break;
-    default:  // a trap without a handler: see MgmtBus::IsExit
-      Crash(lock, NPU_FW_ERR_TRAP, hart_.mcause, hart_.mepc);
+    default:
+      // A trap without a handler, see MgmtBus::IsExit; mcause 0 means that there was none, but a jump to where the
+      // handler should be.
+      if (hart_.mcause != 0)
+        Crash(lock, NPU_FW_ERR_TRAP, hart_.mcause, hart_.mepc);
+      else
+        Crash(lock, NPU_FW_ERR_TRAP, kCauseFetchAccess, hart_.pc);
   }
 }
 

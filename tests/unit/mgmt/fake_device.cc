@@ -17,6 +17,11 @@ void FakeDevice::MgmtStateChanged() {
   changed_.notify_all();
 }
 
+void FakeDevice::Poke() {
+  std::lock_guard lock(mutex_);
+  changed_.notify_all();
+}
+
 bool FakeDevice::WaitFor(const std::function<bool()>& holds) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, std::chrono::seconds(30), holds);

@@ -65,6 +65,8 @@ class FakeDevice : public npu::model::MgmtPort {
   void Progress(uint32_t queue);                       // a block of its launch finished
   void SetBehaviour(uint32_t queue, Behaviour behaviour);
   void RaiseRas();
+  // Something changed that WaitFor may look at.
+  void Poke();
 
   npu::model::Mgmt* mgmt = nullptr;
   std::vector<uint8_t> memory;

@@ -34,8 +34,11 @@ Rig::Rig(const std::string& nvram) {
   platform.power_on = std::chrono::steady_clock::now();
   platform.nvram_path = nvram;
   platform.log = [this](npu_model_log, const char* line) {
-    std::lock_guard lock(log_mutex_);
-    log_.emplace_back(line);
+    {
+      std::lock_guard lock(log_mutex_);
+      log_.emplace_back(line);
+    }
+    device.Poke();
   };
   mgmt = std::make_unique<npu::model::Mgmt>(std::move(platform), device);
   device.With([&] { device.mgmt = mgmt.get(); });

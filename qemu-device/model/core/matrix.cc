@@ -10,6 +10,7 @@ namespace npu::model {
 namespace {
 
 constexpr uint32_t kMaxDim = 1u << 20;
+constexpr uint64_t kMaxMacs = 1u << 30;  // of one operation: rows that overlap make much work of little memory
 constexpr uint32_t kFlags =
     NPU_MATRIX_ACCUMULATE | NPU_MATRIX_TRANS_A | NPU_MATRIX_TRANS_B | NPU_MATRIX_BIAS | NPU_MATRIX_RELU;
 
@@ -77,6 +78,7 @@ bool ValidateMatrix(const npu_matrix_desc& d, FaultInfo* fault) {
   if (!f32 && !i8) return BadDesc(fault, NPU_DESC_ERR_DTYPE);
   if (!d.m || !d.n || !d.k || d.m > kMaxDim || d.n > kMaxDim || d.k > kMaxDim)
     return BadDesc(fault, NPU_DESC_ERR_SHAPE);
+  if (uint64_t{d.m} * d.n > kMaxMacs / d.k) return BadDesc(fault, NPU_DESC_ERR_SHAPE);
   Operand ops[4];
   const unsigned count = Operands(d, ops);
   for (uint8_t i = 0; i < count; ++i) {

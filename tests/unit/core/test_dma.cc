@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The DMA pipes against a naive reference, and their refusals.
+#include <cstring>
+
+#include "suite.h"
+
+namespace {
+
+using namespace npu::model;
+using namespace npu::test;
+
+constexpr uint64_t kSram = NPU_LOCAL_SRAM_BASE;
+
+npu_dma_desc Linear(uint64_t dst, uint64_t src, uint32_t bytes) {
+  npu_dma_desc d{};
+  d.op = NPU_DMA_COPY;
+  d.dst = dst;
+  d.src = src;
+  d.count[0] = bytes;
+  return d;
+}
+
+#define REFUSED(units, world, expected, call)                   \
+  do {                                                          \
+    const Snapshot before = (world).Save((units).local.sram()); \
+    assert_int_equal(call, expected);                           \
+    assert_true(before == (world).Save((units).local.sram()));  \
+  } while (0)
+
+// Element by element, on copies of both memories.
+struct Naive {
+  std::vector<uint8_t> dst, src;
+  void Run(const npu_dma_desc& d, int64_t dst_at, int64_t src_at) {
+    const bool pad = (d.flags & NPU_DMA_F_PAD) && (d.valid[0] | d.valid[1] | d.valid[2] | d.valid[3]);
+    uint32_t n[4];
+    for (int k = 0; k < 4; ++k) n[k] = d.count[k] ? d.count[k] : 1;
+    for (uint32_t i3 = 0; i3 < n[3]; ++i3)
+      for (uint32_t i2 = 0; i2 < n[2]; ++i2)
+        for (uint32_t i1 = 0; i1 < n[1]; ++i1)
+          for (uint32_t i0 = 0; i0 < n[0]; ++i0) {
+            const int64_t to = dst_at + i0 + i1 * d.dst_stride[0] + i2 * d.dst_stride[1] + i3 * d.dst_stride[2];
+            const uint32_t i[4] = {i0, i1, i2, i3};
+            bool valid = true;
+            int64_t from = src_at;
+            for (int k = 0; k < 4; ++k) {
+              const int64_t rel = pad ? static_cast<int64_t>(i[k]) - d.pad_lo[k] : i[k];
+              valid &= !pad || (rel >= 0 && rel < d.valid[k]);
+              from += rel * (k ? d.src_stride[k - 1] : 1);
+            }
+            uint8_t value = 0;
+            if (d.op == NPU_DMA_FILL)
+              value = static_cast<uint8_t>(d.value >> (8 * (i0 % 4)));
+            else if (valid)
+              value = src.at(static_cast<size_t>(from));
+            dst.at(static_cast<size_t>(to)) = value;
+          }
+  }
+};
+
+// Random boxes that do not touch a destination byte twice, in both directions, with and without padding.
+void TestRandomBoxes(void**) {
+  World w;
+  Units u(w);
+  Random random(2);
+  const uint64_t device = w.Buffer(65536), host = w.Buffer(65536, true);
+  for (int round = 0; round < 3000; ++round) {
+    const bool in = random.Below(2), fill = random.Below(8) == 0;
+    const uint64_t global = random.Below(3) ? device : host;
+    npu_dma_desc d{};
+    d.op = fill ? NPU_DMA_FILL : NPU_DMA_COPY;
+    d.value = static_cast<uint32_t>(random.Next());
+    for (int k = 0; k < 4; ++k) d.count[k] = random.Below(k ? 5 : 40);
+    d.count[0] = (d.count[0] + 1 + 3) & ~3u;
+    const bool pad = !fill && random.Below(2);
+    if (pad) {
+      d.flags = NPU_DMA_F_PAD;
+      for (int k = 0; k < 4; ++k) {
+        const uint32_t n = d.count[k] ? d.count[k] : 1;
+        d.pad_lo[k] = random.Below(n + 1);
+        d.valid[k] = random.Below(n - d.pad_lo[k] + 1);
+      }
+    }
+    int64_t pitch = d.count[0] + random.Below(9);
+    for (int k = 0; k < 3; ++k) {
+      d.dst_stride[k] = random.Below(4) ? pitch : -pitch;
+      pitch *= std::max(d.count[k + 1], 1u);
+      d.src_stride[k] = static_cast<int64_t>(random.Below(300)) - 150;
+      if (random.Below(4) == 0) d.src_stride[k] = 0;
+    }
+    const int64_t dst_at = 30000, src_at = 20000 + random.Below(100);
+    d.dst = (in ? kSram : global) + dst_at;
+    d.src = (in && random.Below(4) ? global : kSram) + src_at;
+    if (!in) d.src = kSram + src_at;
+    Naive naive;
+    const auto copy = [&](uint64_t ptr) {
+      const uint8_t* at =
+          LocalMemory::IsLocal(ptr) ? u.local.sram() : w.At(NPU_PTR_BUF(ptr) == NPU_PTR_BUF(device) ? device : host);
+      return std::vector<uint8_t>(at, at + 65536);
+    };
+    for (size_t i = 0; i < 65536; ++i) u.local.sram()[i] = static_cast<uint8_t>(random.Next());
+    naive.dst = copy(d.dst);
+    naive.src = copy(d.src);
+    naive.Run(d, dst_at, src_at);
+    assert_int_equal(u.Dma(d, in ? NPU_PIPE_DMA_IN : NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+    assert_true(naive.dst == copy(d.dst));
+  }
+}
+
+void TestOverlapInSram(void**) {
+  World w;
+  Units u(w);
+  for (int i = 0; i < 4096; ++i) u.local.sram()[i] = static_cast<uint8_t>(i * 13);
+  const std::vector<uint8_t> before(u.local.sram(), u.local.sram() + 4096);
+  // Shift up by 16: as if the source were read before the first write.
+  assert_int_equal(u.Dma(Linear(kSram + 16, kSram, 1000), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_memory_equal(u.local.sram() + 16, before.data(), 1000);
+  assert_int_equal(u.counters.bytes_in, 1000);
+}
+
+void TestFaults(void**) {
+  World w;
+  Units u(w);
+  const uint64_t p = w.Buffer(1000), host = w.Buffer(8192, true);
+  npu_dma_desc d = Linear(kSram, p, 1001);
+  REFUSED(u, w, NPU_FAULT_OOB, u.Dma(d, NPU_PIPE_DMA_IN));
+  assert_int_equal(u.fault.operand, 1);
+  assert_int_equal(u.fault.bad_bytes, 1);
+  assert_int_equal(u.fault.bad_index[0], 1000);
+  d = Linear(p, kSram, 1001);
+  REFUSED(u, w, NPU_FAULT_OOB, u.Dma(d, NPU_PIPE_DMA_OUT));
+  assert_int_equal(u.fault.operand, 0);
+  assert_int_equal(u.fault.access, NPU_ACCESS_WRITE);
+  // Rows 0..9 of 100 bytes fit; a pitch of 101 pushes row 9 over the edge by 9 bytes.
+  d = Linear(p, kSram, 100);
+  d.count[1] = 10;
+  d.dst_stride[0] = 101;
+  d.src_stride[0] = 100;
+  REFUSED(u, w, NPU_FAULT_OOB, u.Dma(d, NPU_PIPE_DMA_OUT));
+  assert_int_equal(u.fault.bad_index[0], 91);
+  assert_int_equal(u.fault.bad_index[1], 9);
+  assert_int_equal(u.fault.bad_bytes, 9);
+  assert_int_equal(u.fault.bad_addr, NPU_PTR_VA(p) + 1000);
+  // Downwards: the fourth row starts below the buffer.
+  d.dst = p + 250;
+  d.dst_stride[0] = -100;
+  REFUSED(u, w, NPU_FAULT_OOB, u.Dma(d, NPU_PIPE_DMA_OUT));
+  assert_int_equal(u.fault.bad_index[1], 3);
+  assert_int_equal(u.fault.bad_addr, NPU_PTR_VA(p) - 50);
+  assert_int_equal(u.fault.bad_bytes, 50 + 6 * 100);
+  d = Linear(kSram + kSramBytes - 10, p, 11);
+  REFUSED(u, w, NPU_FAULT_LOCAL_OOB, u.Dma(d, NPU_PIPE_DMA_IN));
+  REFUSED(u, w, NPU_FAULT_NULL, u.Dma(Linear(0, p, 4), NPU_PIPE_DMA_IN));
+  REFUSED(u, w, NPU_FAULT_STALE, u.Dma(Linear(kSram, p ^ (1ull << NPU_GEN_SHIFT), 4), NPU_PIPE_DMA_IN));
+  REFUSED(u, w, NPU_FAULT_UNKNOWN_BUF, u.Dma(Linear(kSram, NPU_PTR(777, 0, 0x40000000), 4), NPU_PIPE_DMA_IN));
+  w.bus_error_at = (*w.Pte(NPU_PTR_VA(host)) & NPU_PTE_ADDR_MASK) + 5000;
+  REFUSED(u, w, NPU_FAULT_BUS, u.Dma(Linear(kSram, host, 8192), NPU_PIPE_DMA_IN));
+  w.Unmap(NPU_PTR_VA(host) + 4096);
+  REFUSED(u, w, NPU_FAULT_PAGE, u.Dma(Linear(kSram, host, 8192), NPU_PIPE_DMA_IN));
+  assert_int_equal(u.fault.bad_index[0], 4096);
+  assert_int_equal(u.fault.bad_bytes, 4096);
+  REFUSED(u, w, NPU_FAULT_PAGE, u.Dma(Linear(host, kSram, 8192), NPU_PIPE_DMA_OUT));
+  *w.Pte(NPU_PTR_VA(p)) &= ~NPU_PTE_WRITE;
+  REFUSED(u, w, NPU_FAULT_PAGE_PERM, u.Dma(Linear(p, kSram, 4), NPU_PIPE_DMA_OUT));
+  w.Bounds(static_cast<uint32_t>(NPU_PTR_BUF(p))).ctl &= ~NPU_BOUNDS_READ;
+  REFUSED(u, w, NPU_FAULT_PERM, u.Dma(Linear(kSram, p, 4), NPU_PIPE_DMA_IN));
+}
+
+void TestLocalBuffers(void**) {
+  World w;
+  Units u(w);
+  const uint64_t p = w.Buffer(4096);
+  uint64_t a = 0, ro = 0;
+  assert_true(u.local.Set(kSram + 64, 256, 3, &a, &u.fault));
+  assert_true(u.local.Set(kSram + 1024, 256, 1, &ro, &u.fault));
+  assert_int_equal(u.Dma(Linear(a, p, 256), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  REFUSED(u, w, NPU_FAULT_LOCAL_OOB, u.Dma(Linear(a, p, 257), NPU_PIPE_DMA_IN));
+  assert_int_equal(u.fault.buf_base, kSram + 64);
+  assert_int_equal(u.fault.bad_bytes, 1);
+  REFUSED(u, w, NPU_FAULT_PERM, u.Dma(Linear(ro, p, 4), NPU_PIPE_DMA_IN));
+  assert_int_equal(u.Dma(Linear(p, ro, 256), NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+  assert_true(u.local.Clear(a, &u.fault));
+  REFUSED(u, w, NPU_FAULT_STALE, u.Dma(Linear(a, p, 4), NPU_PIPE_DMA_IN));
+  assert_false(u.local.Clear(a, &u.fault));
+  assert_int_equal(u.fault.kind, NPU_FAULT_STALE);
+  // A narrower entry from a tagged pointer stays within it.
+  uint64_t inner = 0;
+  assert_true(u.local.Set(ro + 16, 16, 1, &inner, &u.fault));
+  assert_false(u.local.Set(ro + 250, 16, 1, &inner, &u.fault));
+  assert_int_equal(u.fault.kind, NPU_FAULT_LOCAL_OOB);
+  assert_false(u.local.Set(ro, 16, 3, &inner, &u.fault));
+  assert_int_equal(u.fault.kind, NPU_FAULT_PERM);
+  // All entries in use: 0, and a freed one is found again with another generation.
+  uint64_t t = 1, lastp = 0;
+  int made = 0;
+  while (assert_true(u.local.Set(kSram, 16, 3, &t, &u.fault)), t) lastp = t, ++made;
+  assert_int_equal(made, NPU_LOCAL_ENTRIES - 2);
+  assert_true(u.local.Clear(lastp, &u.fault));
+  assert_true(u.local.Set(kSram, 16, 3, &t, &u.fault));
+  assert_int_equal(NPU_PTR_BUF(t), NPU_PTR_BUF(lastp));
+  assert_int_not_equal(NPU_PTR_GEN(t), NPU_PTR_GEN(lastp));
+}
+
+void TestBadDescriptors(void**) {
+  World w;
+  Units u(w);
+  const uint64_t p = w.Buffer(4096);
+  const npu_dma_desc good = Linear(kSram, p, 64);
+  const auto expect = [&](const npu_dma_desc& d, npu_pipe pipe, int detail) {
+    REFUSED(u, w, NPU_FAULT_BAD_DESC, u.Dma(d, pipe));
+    assert_int_equal(u.fault.detail, detail);
+  };
+  npu_dma_desc d = good;
+  d.op = 9;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_OP);
+  d = good, d.flags = 2;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_FLAGS);
+  d = good, d.reserved = 1;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_RESERVED);
+  d = good, d.count[0] = 0;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);
+  d = good, d.count[1] = d.count[2] = d.count[3] = UINT32_MAX;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);
+  d = good, d.op = NPU_DMA_FILL, d.count[0] = 6;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);
+  d = good, d.flags = NPU_DMA_F_PAD, d.valid[0] = 64, d.pad_lo[0] = 1;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);
+  d = good, d.valid[0] = 64;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);
+  d = good, d.src_stride[1] = INT64_MIN;
+  expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_STRIDE);
+  expect(Linear(p, p, 8), NPU_PIPE_DMA_IN, NPU_DESC_ERR_SPACE);
+  expect(Linear(kSram, kSram, 8), NPU_PIPE_DMA_OUT, NPU_DESC_ERR_SPACE);
+  expect(Linear(p, p, 8), NPU_PIPE_DMA_OUT, NPU_DESC_ERR_SPACE);
+  expect(Linear(NPU_LOCAL_STACK_BASE, p, 8), NPU_PIPE_DMA_IN, NPU_DESC_ERR_SPACE);
+}
+
+void TestCost(void**) {
+  World w;
+  Units u(w);
+  const uint64_t p = w.Buffer(65536);
+  u.unit.cores_used = 4;  // 32 bytes a cycle
+  assert_int_equal(u.Dma(Linear(kSram, p, 4096), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(u.cost.busy, 24 + 2 + 128);
+  assert_int_equal(u.cost.latency, 200);
+  npu_dma_desc d = Linear(kSram, p, 100);
+  d.count[1] = 10;
+  d.src_stride[0] = 128;
+  d.dst_stride[0] = 100;
+  assert_int_equal(u.Dma(d, NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(u.cost.busy, 24 + 10 * (2 + 4));
+  d.src_stride[0] = 100;  // no gaps: one row of 1000 bytes
+  assert_int_equal(u.Dma(d, NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(u.cost.busy, 24 + 2 + 32);
+  assert_int_equal(u.Dma(Linear(kSram + 8192, kSram, 4096), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(u.cost.busy, 24 + 2 + 64);
+  assert_int_equal(u.cost.latency, 0);
+}
+
+}  // namespace
+
+int main() {
+  const CMUnitTest tests[] = {
+      cmocka_unit_test(TestRandomBoxes),  cmocka_unit_test(TestOverlapInSram),  cmocka_unit_test(TestFaults),
+      cmocka_unit_test(TestLocalBuffers), cmocka_unit_test(TestBadDescriptors), cmocka_unit_test(TestCost),
+  };
+  return cmocka_run_group_tests_name("core.dma", tests, nullptr, nullptr);
+}

@@ -40,10 +40,11 @@ class FencedRing {
   void Untake() { spans_.pop_back(); }
   // The value that must be reached before more room comes free; 0: none is in use.
   uint64_t Oldest() const { return spans_.empty() ? 0 : spans_.front().value; }
+  // The head stays where it is even when all room is free: bytes that the device has delivered lie behind it until the
+  // caller has copied them on.
   template <class Ended>
   void Reclaim(Ended ended) {
     while (!spans_.empty() && ended(spans_.front().value)) spans_.pop_front();
-    if (spans_.empty()) head_ = 0;
   }
   void Clear() {
     spans_.clear();

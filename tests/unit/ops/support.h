@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+extern "C" {
 #include <cmocka.h>
+}
 
 #include <cmath>
 #include <cstdio>

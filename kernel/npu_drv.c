@@ -308,6 +308,7 @@ static void npu_init_state(struct npu_device *ndev)
 {
 	mutex_init(&ndev->fw_lock);
 	mutex_init(&ndev->open_lock);
+	mutex_init(&ndev->inject_lock);
 	mutex_init(&ndev->bo_lock);
 	spin_lock_init(&ndev->ctx_lock);
 	spin_lock_init(&ndev->tlb.lock);
@@ -332,6 +333,7 @@ static void npu_fini_state(struct drm_device *drm, void *data)
 	npu_mem_free(ndev, &ndev->ctx_table);
 	npu_mbox_fini(ndev);
 	mutex_destroy(&ndev->bo_lock);
+	mutex_destroy(&ndev->inject_lock);
 	mutex_destroy(&ndev->open_lock);
 	mutex_destroy(&ndev->fw_lock);
 }
@@ -405,6 +407,7 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	pci_set_master(pdev);
 	/* Without firmware the node exists and says why; a good file can be loaded later. */
 	npu_fw_load(ndev);
+	npu_debugfs_init(ndev);
 	ret = drm_dev_register(&ndev->drm, 0);
 	if (ret) {
 		npu_irq_disable(ndev);

@@ -135,6 +135,8 @@ struct npu_device {
 	struct list_head bo_list;
 	struct list_head lost_bos; /* freed while the device was wedged: kept until it is reset */
 
+	struct mutex inject_lock; /* guards the registers of error injection */
+
 	struct device *hwmon;
 };
 
@@ -241,6 +243,13 @@ void npu_hwmon_fini(struct npu_device *ndev);
 #else
 static inline void npu_hwmon_init(struct npu_device *ndev) {}
 static inline void npu_hwmon_fini(struct npu_device *ndev) {}
+#endif
+
+/* npu_debugfs.c */
+#if IS_ENABLED(CONFIG_DEBUG_FS)
+void npu_debugfs_init(struct npu_device *ndev);
+#else
+static inline void npu_debugfs_init(struct npu_device *ndev) {}
 #endif
 
 /* npu_fdinfo.c */

@@ -14,6 +14,9 @@
 
 #define NPU_NO_QUEUE U32_MAX
 
+/* Sleepers look up so often, so that a lost interrupt costs time and not a process. */
+#define NPU_LOOK_UP_NS NSEC_PER_SEC
+
 struct npu_waiter {
 	struct npu_ctx *ctx;
 	struct npu_bo *bo;
@@ -66,9 +69,18 @@ static int npu_wait_arm(struct npu_ctx *ctx)
 	return 0;
 }
 
+/* Sleeps once.  False when nobody woke us until the time was over. */
+static bool npu_wait_nap(ktime_t deadline)
+{
+	ktime_t until = min(deadline, ktime_add_ns(ktime_get(), NPU_LOOK_UP_NS));
+
+	return schedule_hrtimeout_range(&until, current->timer_slack_ns, HRTIMER_MODE_ABS);
+}
+
 static int npu_wait_sleep(struct npu_waiter *w)
 {
 	ktime_t deadline = ns_to_ktime(w->args->timeout_ns);
+	bool woken = true;
 	DEFINE_WAIT(wait);
 	int ret;
 
@@ -79,19 +91,17 @@ static int npu_wait_sleep(struct npu_waiter *w)
 			ret = npu_wait_look(w);
 		if (ret)
 			break;
-		if (signal_pending(current)) {
+		if (signal_pending(current))
 			ret = -ERESTARTSYS;
+		else if (!woken && ktime_compare(ktime_get(), deadline) >= 0)
+			ret = -ETIME;
+		if (ret)
 			break;
-		}
-		if (!schedule_hrtimeout_range(&deadline, current->timer_slack_ns,
-					      HRTIMER_MODE_ABS)) {
-			ret = npu_wait_look(w);
-			if (!ret)
-				ret = -ETIME;
-			break;
-		}
+		woken = npu_wait_nap(deadline);
 	}
 	finish_wait(&w->ctx->wq, &wait);
+	if (ret == 1 && !woken)
+		drm_dbg(&w->ctx->ndev->drm, "wait: the value came without an interrupt\n");
 	return ret;
 }
 

@@ -166,6 +166,10 @@ struct queue queue_new(struct context* context, uint32_t ring_log2) {
 void queue_free(struct queue* queue) {
   struct drm_npu_queue_destroy args = {.queue = queue->id};
   if (npu_ioctl(queue->context->fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &args)) bail("end of a queue: %s", strerror(errno));
+  munmap_queue(queue);
+}
+
+void munmap_queue(struct queue* queue) {
   munmap(queue->ring, (uint64_t)queue->packets * NPU_PACKET_BYTES);
   munmap((void*)queue->status, PAGE);
   munmap((void*)queue->doorbell, PAGE);

@@ -76,6 +76,8 @@ uint64_t publish(struct buffer* buffer, uint32_t number, uint64_t va);
 
 struct queue queue_new(struct context* context, uint32_t ring_log2);
 void queue_free(struct queue* queue);
+// Its mappings only.
+void munmap_queue(struct queue* queue);
 // Puts a packet into the ring; ring_doorbell() shows them to the device.
 void put_packet(struct queue* queue, const struct npu_packet* packet);
 void ring_doorbell(struct queue* queue);

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Injected errors: what the driver does when the device does not do what it should.
+#include "drv.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../tap.h"
+
+#define FENCE_VA 0x10000000ull
+#define CODE_VA 0x20000000ull
+
+struct rig {
+  struct context context;
+  struct queue queue;
+  struct buffer fence;
+  uint64_t fence_ptr;
+};
+
+static void rig_open(struct rig* r, uint32_t flags) {
+  r->context = context_new();
+  r->queue = queue_new(&r->context, 4);
+  r->fence = buffer_new(&r->context, PAGE, flags);
+  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
+}
+
+static void rig_close(struct rig* r) {
+  queue_free(&r->queue);
+  buffer_free(&r->fence);
+  context_close(&r->context);
+}
+
+static void debugfs_path(char* path, size_t bytes) {
+  char target[PATH_MAX];
+  if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
+  snprintf(path, bytes, "/sys/kernel/debug/accel/%s/inject", strrchr(target, '/') + 1);
+}
+
+// 0, or -1 and errno.
+static int inject(const char* what) {
+  char path[128];
+  debugfs_path(path, sizeof path);
+  const int fd = open(path, O_WRONLY);
+  if (fd < 0) bail("%s: %s", path, strerror(errno));
+  const int ret = write(fd, what, strlen(what)) == (ssize_t)strlen(what) ? 0 : -1;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return ret;
+}
+
+static void inject_kind(uint32_t kind, uint32_t count) {
+  char text[64];
+  snprintf(text, sizeof text, "%u %u", kind, count);
+  if (inject(text)) bail("injection of \"%s\": %s", text, strerror(errno));
+}
+
+static int injected(void) {
+  char path[128], text[32] = "";
+  debugfs_path(path, sizeof path);
+  const int fd = open(path, O_RDONLY);
+  if (fd < 0 || read(fd, text, sizeof text - 1) < 1) bail("%s: %s", path, strerror(errno));
+  close(fd);
+  return atoi(text);
+}
+
+static int inject_unprivileged(void* arg) {
+  char path[128];
+  (void)arg;
+  debugfs_path(path, sizeof path);
+  if (setresuid(65534, 65534, 65534)) return 99;
+  return open(path, O_WRONLY) < 0 ? errno : 0;
+}
+
+static void test_refusals(void) {
+  is_errno(inject(""), EINVAL, "an empty injection");
+  is_errno(inject("nonsense"), EINVAL, "an injection of nonsense");
+  is_errno(inject("99"), EINVAL, "an unknown kind of injection");
+  is_errno(inject("0"), 0, "disarm");
+  is_equal(in_child(inject_unprivileged, NULL), EACCES, "injection by a user");
+}
+
+struct sleeper {
+  pthread_t thread;
+  struct rig* rig;
+  uint64_t value;
+  int ret, error;
+};
+
+static void* sleep_for_value(void* arg) {
+  struct sleeper* s = arg;
+  s->ret = wait_value(&s->rig->fence, 0, s->value, NPU_WAIT_GE, 30000, NO_QUEUE);
+  s->error = errno;
+  return NULL;
+}
+
+// The message is lost, the sleeper is not.
+static void test_lost_interrupt(void) {
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  struct npu_packet gate = packet_of(NPU_PKT_WAIT, 0, 0);
+  gate.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr, 1);
+  put_packet(&r.queue, &gate);
+  put_packet(&r.queue, &done);
+  ring_doorbell(&r.queue);
+  struct sleeper s = {.rig = &r, .value = 1};
+  pthread_create(&s.thread, NULL, sleep_for_value, &s);
+  poll(NULL, 0, 100);
+  const int before = injected();
+  inject_kind(NPU_INJ_LOST_IRQ, 1);
+  const uint64_t start = now_ns();
+  ((volatile uint64_t*)r.fence.map)[8] = 1;
+  r.queue.doorbell[NPU_DB_KICK / 8] = 1;
+  pthread_join(s.thread, NULL);
+  is_equal(s.ret, 0, "a sleeper whose interrupt is lost still wakes");
+  ok(now_ns() - start < 5000000000ull, "in a few seconds at most");
+  is_equal(injected() - before, 1, "one interrupt was lost");
+  inject("0");
+  rig_close(&r);
+}
+
+// A launch that makes no progress is killed; the queue says so and can go on.
+static void test_hang(void) {
+  struct context c = context_new();
+  struct buffer fence = buffer_new(&c, PAGE, DRM_NPU_BO_HOST), code = buffer_new(&c, PAGE, DRM_NPU_BO_DEVICE);
+  const uint64_t fence_ptr = publish(&fence, 1, FENCE_VA);
+  *(volatile uint32_t*)code.map = 0x00008067;  // ret
+  if (bind_range(&code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC)) bail("bind: %s", strerror(errno));
+  c.bounds[2].base = CODE_VA;
+  c.bounds[2].size = PAGE;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  c.bounds[2].ctl = NPU_BOUNDS_READ | NPU_BOUNDS_EXEC | (NPU_BOUNDS_STATE_LIVE << NPU_BOUNDS_STATE_SHIFT);
+
+  struct drm_npu_queue_create create = {.ring_log2 = 4, .priority = 1, .timeout_ms = 300};
+  if (npu_ioctl(c.fd, DRM_IOCTL_NPU_QUEUE_CREATE, &create)) bail("queue: %s", strerror(errno));
+  struct queue q = {.context = &c, .id = create.queue, .packets = 16};
+  q.ring = map_offset(c.fd, create.ring_offset, 16 * NPU_PACKET_BYTES, PROT_READ | PROT_WRITE);
+  q.status = map_offset(c.fd, create.status_offset, PAGE, PROT_READ);
+  q.doorbell = map_offset(c.fd, create.doorbell_offset, PAGE, PROT_READ | PROT_WRITE);
+
+  struct npu_packet launch = packet_of(NPU_PKT_LAUNCH, fence_ptr, 1);
+  launch.u.launch = (struct npu_pkt_launch){.entry = NPU_PTR(2, 0, CODE_VA), .grid = {4, 1, 1}};
+  put_packet(&q, &launch);
+  ring_doorbell(&q);
+  is_errno(wait_value(&fence, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, "a launch that returns at once");
+
+  inject_kind(NPU_INJ_HANG, 1);
+  launch.signal_value = 2;
+  put_packet(&q, &launch);
+  launch.signal_value = 3;
+  put_packet(&q, &launch);
+  ring_doorbell(&q);
+  is_errno(wait_value(&fence, 0, 3, NPU_WAIT_EQ, 20000, q.id), EIO, "a launch that hangs ends the wait");
+  is_equal(q.status->error, NPU_FAULT_TIMEOUT, "error");
+  struct drm_npu_queue_resume resume = {.queue = q.id, .mode = NPU_RESUME_SKIP};
+  is_errno(npu_ioctl(c.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+  is_errno(wait_value(&fence, 0, 3, NPU_WAIT_EQ, 20000, q.id), 0, "the next launch runs");
+  inject("0");
+  queue_free(&q);
+  buffer_free(&fence);
+  buffer_free(&code);
+  context_close(&c);
+}
+
+// Host memory does not answer: the queue's fault, nobody else's.
+static void test_bus_error(void) {
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_DEVICE);
+  struct buffer host = buffer_new(&r.context, PAGE, DRM_NPU_BO_HOST);
+  const uint64_t host_ptr = publish(&host, 2, BASE_VA);
+  const struct npu_packet packet = copy_packet(r.fence_ptr + 1024, host_ptr, 64, r.fence_ptr, 1);
+  inject_kind(NPU_INJ_DMA_ERROR, 1);
+  put_packet(&r.queue, &packet);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), EIO, "a copy from memory that does not answer");
+  is_equal(r.queue.status->error, NPU_FAULT_BUS, "error");
+  inject("0");
+  buffer_free(&host);
+  rig_close(&r);
+}
+
+static void check_works(const char* what) {
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
+  put_packet(&r.queue, &packet);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), 0, what);
+  rig_close(&r);
+}
+
+static int reload(void) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/fw_reload", sysfs_path());
+  const int fd = open(path, O_WRONLY);
+  const int ret = write(fd, "1", 1) == 1 ? 0 : -1;
+  const int error = errno;
+  close(fd);
+  errno = error;
+  return ret;
+}
+
+// The firmware crashes under two contexts: all calls end with ENODEV, memory is kept while the device might use it,
+// and a reload brings everything back.
+static void test_firmware_crash(int watch) {
+  const uint64_t before = memory_info(watch).device_free;
+  struct rig r, second;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open(&second, DRM_NPU_BO_DEVICE);
+  struct sleeper s = {.rig = &r, .value = 1};
+  pthread_create(&s.thread, NULL, sleep_for_value, &s);
+  poll(NULL, 0, 50);
+  inject_kind(NPU_INJ_FW_CRASH, 1);
+  pthread_join(s.thread, NULL);
+  ok(s.ret && s.error == ENODEV, "a sleeper wakes with ENODEV");
+  ok(strcmp(read_attribute("fw_state"), "crashed") == 0, "fw_state: \"%s\"", read_attribute("fw_state"));
+
+  struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_HOST};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_BO_CREATE, &create), ENODEV, "bo_create");
+  is_errno(unbind_range(&r.context, FENCE_VA, PAGE), ENODEV, "vm_bind");
+  struct drm_npu_queue_create queue = {.ring_log2 = 4, .priority = 1};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_CREATE, &queue), ENODEV, "queue_create");
+  is_errno(wait_value(&r.fence, 0, 0, NPU_WAIT_EQ, 0, NO_QUEUE), ENODEV, "wait");
+  struct drm_npu_context_init init = {.fault_entries = 8, .fault_eventfd = -1};
+  is_errno(npu_ioctl(watch, DRM_IOCTL_NPU_CONTEXT_INIT, &init), ENODEV, "context_init of another file");
+  is_errno(reload(), EBUSY, "fw_reload while contexts are open");
+
+  // Everything that maps the files goes, then the files.
+  struct rig* rigs[] = {&r, &second};
+  for (int i = 0; i < 2; ++i) {
+    buffer_free(&rigs[i]->fence);
+    munmap_queue(&rigs[i]->queue);
+    context_close(&rigs[i]->context);
+  }
+  ok(memory_info(watch).device_free < before, "a device that does not answer keeps its memory");
+  is_errno(reload(), 0, "fw_reload");
+  is_equal(memory_info(watch).device_free, before, "gives all of it back");
+  check_works("the device works again");
+}
+
+int main(void) {
+  const int watch = open_node();
+  const uint64_t before = memory_info(watch).device_free;
+  test_refusals();
+  test_lost_interrupt();
+  test_hang();
+  test_bus_error();
+  ok(free_returns_to(watch, before), "no device memory is lost");
+  for (int i = 0; i < 3; ++i) test_firmware_crash(watch);
+  close(watch);
+  return tap_done();
+}

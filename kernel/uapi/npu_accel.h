@@ -3,7 +3,14 @@
  * npu_accel: user interface of the NPU accel driver.
  *
  * One open file of /dev/accel/accelN is one context: one device address space, one bounds table, one fault ring.
- * Handles, queues and addresses belong to the file.  Unknown flags and non-zero padding give EINVAL.
+ * Handles, queues and addresses belong to the file.  Unknown flags and non-zero padding give EINVAL.  A call that fails
+ * has changed nothing; members marked "out" are ignored on the way in.  Calls may come from any thread.
+ *
+ * All calls but DRM_IOCTL_NPU_GET_INFO and DRM_IOCTL_NPU_CONTEXT_INIT need a context, and give EINVAL without.  ENODEV:
+ * the device is gone or no longer answers.
+ *
+ * Everything is mapped with MAP_SHARED and without PROT_EXEC, from the offsets given here; they are good in this file
+ * only.  Ring, status page, doorbell, fault ring and bounds table are not inherited by fork().
  */
 #ifndef _UAPI_NPU_ACCEL_H_
 #define _UAPI_NPU_ACCEL_H_
@@ -86,6 +93,8 @@ struct drm_npu_info_memory {
  * @query: &enum drm_npu_info
  * @size: in: bytes at @data, or 0 to ask; out: bytes that the answer has.  At most the in size is copied
  * @data: user pointer
+ *
+ * EINVAL: unknown query.  EFAULT: @data.
  */
 struct drm_npu_get_info {
 	__u32 query;
@@ -104,6 +113,9 @@ struct drm_npu_get_info {
  * @fault_offset: out: mmap offset of the fault ring (struct npu_fault_ring), read and write
  * @bounds_offset: out: mmap offset of the bounds table, read and write
  * @bounds_bytes: out: NPU_BOUNDS_TABLE_BYTES
+ *
+ * EEXIST: the file has one already.  ENOTCONN: the firmware does not run; the attribute fw_error in sysfs says why.
+ * ENOSPC: no context number or not enough device memory left.  EINVAL, EBADF: @fault_eventfd is no eventfd, not open.
  */
 struct drm_npu_context_init {
 	__u32 flags;
@@ -139,6 +151,8 @@ struct drm_npu_bo_create {
  * @handle: of the buffer
  * @pad: 0
  * @offset: out: offset for mmap()
+ *
+ * The mapping keeps the buffer alive.  ENOENT: no such handle.
  */
 struct drm_npu_bo_mmap {
 	__u32 handle;
@@ -163,8 +177,11 @@ struct drm_npu_bo_mmap {
  * @va: untagged device virtual address
  * @size: bytes; @offset, @va and @size are multiples of the page size
  *
- * MAP replaces what was mapped in the range.  UNMAP returns when no engine can use the old translation any more.
+ * MAP replaces what was mapped in the range.  MAP and UNMAP return when no engine can use the old translation any more.
  * The buffer lives as long as it is mapped.
+ *
+ * EINVAL: the range is outside the buffer or the address space.  ENOENT: no such handle.  ENOSPC, ENOMEM: no memory for
+ * page tables.
  */
 struct drm_npu_vm_bind {
 	__u32 op;
@@ -187,6 +204,8 @@ struct drm_npu_vm_bind {
  * @ring_offset: out: mmap offset of the ring, read and write, 64 << ring_log2 bytes
  * @status_offset: out: mmap offset of struct npu_queue_status, one page, read only
  * @doorbell_offset: out: mmap offset of the doorbell page, write
+ *
+ * EPERM: @priority needs CAP_SYS_NICE.  ENOSPC: the file has 64 queues, or the device no number or memory left.
  */
 struct drm_npu_queue_create {
 	__u32 ring_log2;
@@ -204,6 +223,9 @@ struct drm_npu_queue_create {
  * struct drm_npu_queue_destroy - end a queue; what runs is killed
  * @queue: handle
  * @pad: 0
+ *
+ * The doorbell's mappings give SIGBUS from here on; ring and status page stay as long as they are mapped, and the status
+ * says NPU_QUEUE_DEAD.  Sleepers on the queue get EIO.  ENOENT: no such queue.
  */
 struct drm_npu_queue_destroy {
 	__u32 queue;
@@ -215,7 +237,7 @@ struct drm_npu_queue_destroy {
  * @queue: handle
  * @mode: NPU_RESUME_SKIP or NPU_RESUME_FLUSH
  *
- * EINVAL when the queue is not faulted.
+ * EINVAL when the queue is not faulted.  ENOENT: no such queue.
  */
 struct drm_npu_queue_resume {
 	__u32 queue;
@@ -232,7 +254,10 @@ struct drm_npu_queue_resume {
  * @queue: handle of a queue whose fault ends the wait with EIO, or 0xffffffff
  * @pad: 0
  *
+ * A value that is there is reported even when the queue has faulted since.  A deadline in the past asks without sleeping.
+ *
  * ETIME on timeout; EIO when @queue is faulted or dead; ENODEV when the device is gone; ERESTARTSYS is restarted.
+ * EINVAL: @offset is unaligned or outside the buffer.  ENOENT: no such handle or queue.
  */
 struct drm_npu_wait {
 	__u32 handle;

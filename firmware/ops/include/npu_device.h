@@ -24,13 +24,17 @@
 // Names the kernel's function so that the module loader finds it, and keeps it although nothing calls it.
 #define NPU_KERNEL extern "C" __attribute__((used, visibility("default"), noinline)) void
 
+// A function that only puts instructions into its caller.  Fault reports name the line outside of this header that
+// called it.
+#define NPU_INTRINSIC inline __attribute__((always_inline))
+
 namespace npu {
 
 // --- Where am I -----------------------------------------------------------------------------------------------------
 
 // Not volatile: none of the identification registers changes within a block.
 #define NPU_DEVICE_CSR(name, number)                \
-  inline uint32_t name() {                          \
+  NPU_INTRINSIC uint32_t name() {                   \
     uint64_t value;                                 \
     asm("csrr %0, %1" : "=r"(value) : "i"(number)); \
     return static_cast<uint32_t>(value);            \
@@ -49,14 +53,14 @@ NPU_DEVICE_CSR(sram_bytes, NPU_CSR_SRAM_BYTES)
 NPU_DEVICE_CSR(args_bytes, NPU_CSR_ARGS_BYTES)
 #undef NPU_DEVICE_CSR
 
-inline uint64_t sram_base() {
+NPU_INTRINSIC uint64_t sram_base() {
   uint64_t value;
   asm("csrr %0, %1" : "=r"(value) : "i"(NPU_CSR_SRAM_BASE));
   return value;
 }
 
 // Modelled cycles since the block began.
-inline uint64_t cycle() {
+NPU_INTRINSIC uint64_t cycle() {
   uint64_t value;
   asm volatile("csrr %0, cycle" : "=r"(value));
   return value;
@@ -65,7 +69,7 @@ inline uint64_t cycle() {
 // --- Stopping -------------------------------------------------------------------------------------------------------
 
 // Ends the launch with NPU_FAULT_TRAP; the code comes back in the fault record.
-[[noreturn]] inline void trap(uint64_t code) {
+[[noreturn]] NPU_INTRINSIC void trap(uint64_t code) {
   asm volatile(".insn r 0x0b, 7, 0, x0, %0, x0" ::"r"(code) : "memory");
   __builtin_unreachable();
 }
@@ -93,34 +97,34 @@ enum Pipe : uint32_t {
 
 // Queues the operation; the descriptor is copied, so it may be changed and issued again at once.
 template <Pipe kPipe>
-inline void issue(const void* descriptor) {
+NPU_INTRINSIC void issue(const void* descriptor) {
   asm volatile(".insn r 0x0b, 0, %0, x0, %1, x0" ::"i"(kPipe), "r"(descriptor) : "memory");
 }
 
 // Queued in pipe kFrom: the flag becomes set when all earlier operations of kFrom are done.
 template <Pipe kFrom, Pipe kTo>
-inline void set_flag(uint32_t id) {
+NPU_INTRINSIC void set_flag(uint32_t id) {
   asm volatile(".insn r 0x0b, 1, 0, x0, %0, x0" ::"r"(NPU_FLAG(kFrom, kTo, id)) : "memory");
 }
 
 // Queued in pipe kTo: holds it until the flag is set, then clears the flag.  The set_flag must come first in program
 // order.
 template <Pipe kFrom, Pipe kTo>
-inline void wait_flag(uint32_t id) {
+NPU_INTRINSIC void wait_flag(uint32_t id) {
   asm volatile(".insn r 0x0b, 2, 0, x0, %0, x0" ::"r"(NPU_FLAG(kFrom, kTo, id)) : "memory");
 }
 
 // The hart waits until the pipes of the mask (1 << Pipe) are idle.
-inline void barrier(uint64_t pipes) {
+NPU_INTRINSIC void barrier(uint64_t pipes) {
   asm volatile(".insn r 0x0b, 3, 0, x0, %0, x0" ::"r"(pipes) : "memory");
 }
 
-inline void barrier_all_pipes() {
+NPU_INTRINSIC void barrier_all_pipes() {
   barrier((1u << kMatrix) | (1u << kVector) | (1u << kDmaIn) | (1u << kDmaOut));
 }
 
 // All blocks of the launch meet here; the grid must not have more blocks than the device has cores.
-inline void barrier_grid() {
+NPU_INTRINSIC void barrier_grid() {
   asm volatile(".insn r 0x0b, 3, 1, x0, x0, x0" ::: "memory");
 }
 
@@ -133,15 +137,15 @@ class Channel {
  public:
   explicit Channel(uint32_t first_id = 0) : id_(first_id) {}
 
-  void acquire() {
+  NPU_INTRINSIC void acquire() {
     if (published_ >= kDepth) wait_flag<kTo, kFrom>(id_ + index());
   }
-  void publish() {
+  NPU_INTRINSIC void publish() {
     set_flag<kFrom, kTo>(id_ + index());
     ++published_;
   }
-  void receive() { wait_flag<kFrom, kTo>(id_ + taken()); }
-  void release() {
+  NPU_INTRINSIC void receive() { wait_flag<kFrom, kTo>(id_ + taken()); }
+  NPU_INTRINSIC void release() {
     set_flag<kTo, kFrom>(id_ + taken());
     ++released_;
   }
@@ -149,7 +153,7 @@ class Channel {
   uint32_t taken() const { return released_ % kDepth; }
 
   // Takes back the flags of the last releases, so that the block leaves none set.
-  void drain() {
+  NPU_INTRINSIC void drain() {
     for (uint32_t i = released_ < kDepth ? 0 : released_ - kDepth; i < released_; ++i) {
       wait_flag<kTo, kFrom>(id_ + i % kDepth);
     }
@@ -202,7 +206,7 @@ class Sram {
   uint64_t at_, end_;
 };
 
-inline uint64_t address(const volatile void* p) {
+NPU_INTRINSIC uint64_t address(const volatile void* p) {
   return reinterpret_cast<uint64_t>(p);
 }
 
@@ -229,7 +233,7 @@ struct Dma : npu_dma_desc {
 };
 
 // Member by member: the compiler would clear a whole descriptor with a call to memset.
-inline Dma dma_box(uint32_t op, uint64_t dst, uint64_t src, uint64_t bytes, uint32_t value) {
+NPU_INTRINSIC Dma dma_box(uint32_t op, uint64_t dst, uint64_t src, uint64_t bytes, uint32_t value) {
   Dma d;
   d.op = op;
   d.flags = 0;
@@ -246,19 +250,19 @@ inline Dma dma_box(uint32_t op, uint64_t dst, uint64_t src, uint64_t bytes, uint
   return d;
 }
 
-inline Dma dma(void* dst, const void* src, uint64_t bytes) {
+NPU_INTRINSIC Dma dma(void* dst, const void* src, uint64_t bytes) {
   return dma_box(NPU_DMA_COPY, address(dst), address(src), bytes, 0);
 }
 
 // bytes: a multiple of 4.
-inline Dma dma_fill(void* dst, uint32_t pattern, uint64_t bytes) {
+NPU_INTRINSIC Dma dma_fill(void* dst, uint32_t pattern, uint64_t bytes) {
   return dma_box(NPU_DMA_FILL, address(dst), 0, bytes, pattern);
 }
 
-inline void dma_in(const Dma& d) {
+NPU_INTRINSIC void dma_in(const Dma& d) {
   issue<kDmaIn>(&d);
 }
-inline void dma_out(const Dma& d) {
+NPU_INTRINSIC void dma_out(const Dma& d) {
   issue<kDmaOut>(&d);
 }
 
@@ -292,8 +296,8 @@ struct Tile {
 
 // D[m][n] (+)= sum over k of A[m][k] * B[k][n].  flags: NPU_MATRIX_*; bias holds n elements, with NPU_MATRIX_BIAS.
 template <class D, class S>
-inline void mma(Tile<D> d, Tile<const S> a, Tile<const S> b, uint32_t m, uint32_t n, uint32_t k, uint32_t flags,
-                const D* bias = nullptr) {
+NPU_INTRINSIC void mma(Tile<D> d, Tile<const S> a, Tile<const S> b, uint32_t m, uint32_t n, uint32_t k, uint32_t flags,
+                       const D* bias = nullptr) {
   npu_matrix_desc op;
   op.d = address(d.data);
   op.a = address(a.data);
@@ -315,12 +319,12 @@ inline void mma(Tile<D> d, Tile<const S> a, Tile<const S> b, uint32_t m, uint32_
 
 // --- Vector unit ----------------------------------------------------------------------------------------------------
 
-inline uint32_t bits(float value) {
+NPU_INTRINSIC uint32_t bits(float value) {
   return __builtin_bit_cast(uint32_t, value);
 }
 
 // rows x cols elements; operands are added by chaining:
-//   vec<float>(NPU_V_MAX, dst, rows, cols, pitch).src(0, a, pitch_a).src(1, b, pitch_b).issue();
+//   vec<float>(NPU_V_MAX, dst, rows, cols, pitch).operand(0, a, pitch_a).operand(1, b, pitch_b).issue();
 struct Vec : npu_vector_desc {
   // pitch 0 repeats one row.
   Vec& operand(uint32_t index, const void* p, uint32_t pitch) {
@@ -340,11 +344,11 @@ struct Vec : npu_vector_desc {
     return *this;
   }
   Vec& constant(uint32_t index, float value) { return constant(index, bits(value)); }
-  void issue() const { ::npu::issue<kVector>(this); }
+  NPU_INTRINSIC void issue() const { ::npu::issue<kVector>(this); }
 };
 
 template <class D, class S = D>
-inline Vec vec(npu_vector_op op, D* dst, uint32_t rows, uint32_t cols, uint32_t dst_pitch) {
+NPU_INTRINSIC Vec vec(npu_vector_op op, D* dst, uint32_t rows, uint32_t cols, uint32_t dst_pitch) {
   Vec v;
   v.op = static_cast<uint16_t>(op);
   v.dst_type = DataType<D>::value;

@@ -254,6 +254,7 @@ Status Stream::Synchronize(hal::Clock::time_point deadline) {
     if (closed_) return npu::rt::Fail(npuErrorInvalidHandle, "the stream was destroyed");
     if (!error_.ok()) return error_;
     target = base_ + wptr_;
+    if (target == forgotten_) return {};  // nothing since Reset, which left nothing under way
   }
   NPU_TRY(WaitFor(target, deadline));
   context_->memory().Collect();

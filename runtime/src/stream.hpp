@@ -102,6 +102,8 @@ class Stream : public std::enable_shared_from_this<Stream> {
   uint64_t base_ = 0, wptr_ = 0, rung_ = 0;
   uint32_t batch_ = 0;
   Status error_;
+  // Points of the timeline up to here belong to before the last Reset: nobody waits for them in this stream any more.
+  uint64_t forgotten_ = 0;
   FencedRing args_;
   std::deque<PendingWait> waits_;
 

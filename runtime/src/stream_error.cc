@@ -106,6 +106,7 @@ Status Stream::Reset() {
   }
   fence_->Mend(base_ + wptr_);
   fence_->Store(base_ + wptr_);
+  forgotten_ = base_ + wptr_;
   if (!queue_) {
     base_ += wptr_;
     wptr_ = rung_ = 0;

@@ -87,7 +87,10 @@ uint64_t Watch(uint64_t now) {
   if (!watching || now < next_look) return next_look;
   // From here on BUSY becomes pending again if a slot starts while none runs.
   AcknowledgeInterrupt(NPU_MG_IRQ_BUSY);
-  if (!AllQuiet(now)) return next_look = now + Period();
+  // The first look never ends the watch: a launch that is over by now is likely to be followed by others, and each of
+  // them would wake this core.
+  const bool first = next_look == 0;
+  if (!AllQuiet(now) || first) return next_look = now + Period();
   watching = false;
   EnableInterrupt(NPU_MG_IRQ_BUSY, true);
   return next_look = kNever;

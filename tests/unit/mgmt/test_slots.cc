@@ -310,6 +310,21 @@ void ReloadReclaims(void**) {
   rig.CreateQueue(1);
 }
 
+// A queue that runs one short launch after the other wakes the core for the first one, not for each.
+void ShortLaunchesDoNotWake(void**) {
+  Booted rig;
+  rig.device.SetBehaviour(1, Behaviour::kHold);
+  rig.CreateQueue(1);
+  const uint32_t before = rig.mgmt->heartbeat();
+  for (uint64_t i = 1; i <= 200; ++i) {
+    rig.device.Ring(1, i);
+    rig.device.FinishPackets(1, 1);
+    std::this_thread::sleep_for(std::chrono::microseconds(500));  // time enough for it to wake each time
+  }
+  assert_true(rig.mgmt->heartbeat() - before < 100);
+  rig.WaitDone(1, 200);
+}
+
 // Nothing runs, nothing waits for a slot: no timer.
 void IdleAfterWork(void**) {
   Booted rig;
@@ -330,12 +345,24 @@ void IdleAfterWork(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(MoreQueuesThanSlots), cmocka_unit_test(AllQueues),         cmocka_unit_test(TimeSlicesAreFair),
-      cmocka_unit_test(PriorityPreempts),    cmocka_unit_test(WaitersGiveWay),    cmocka_unit_test(IdleGivesWay),
-      cmocka_unit_test(SlowUnmap),           cmocka_unit_test(FaultAndSkip),      cmocka_unit_test(FaultedWithoutSlot),
-      cmocka_unit_test(HangIsKilled),        cmocka_unit_test(ProgressIsNoHang),  cmocka_unit_test(WaitingIsNoHang),
-      cmocka_unit_test(DestroyKills),        cmocka_unit_test(DestroyOfDeafSlot), cmocka_unit_test(SuspendAndResume),
-      cmocka_unit_test(ReloadReclaims),      cmocka_unit_test(IdleAfterWork),
+      cmocka_unit_test(MoreQueuesThanSlots),
+      cmocka_unit_test(AllQueues),
+      cmocka_unit_test(TimeSlicesAreFair),
+      cmocka_unit_test(PriorityPreempts),
+      cmocka_unit_test(WaitersGiveWay),
+      cmocka_unit_test(IdleGivesWay),
+      cmocka_unit_test(SlowUnmap),
+      cmocka_unit_test(FaultAndSkip),
+      cmocka_unit_test(FaultedWithoutSlot),
+      cmocka_unit_test(HangIsKilled),
+      cmocka_unit_test(ProgressIsNoHang),
+      cmocka_unit_test(WaitingIsNoHang),
+      cmocka_unit_test(DestroyKills),
+      cmocka_unit_test(DestroyOfDeafSlot),
+      cmocka_unit_test(SuspendAndResume),
+      cmocka_unit_test(ReloadReclaims),
+      cmocka_unit_test(ShortLaunchesDoNotWake),
+      cmocka_unit_test(IdleAfterWork),
   };
   return cmocka_run_group_tests_name("mgmt.slots", tests, nullptr, nullptr);
 }

@@ -35,7 +35,6 @@ constexpr uint32_t kWholeSet = 10000;
 
 // Everything that the summary judges.
 struct Outcome {
-  bool accuracy = false, cpu_same = true, golden = true, predictions = true;
   std::vector<std::pair<bool, std::string>> lines;
   void Add(bool good, std::string what) { lines.emplace_back(good, std::move(what)); }
   bool good() const {
@@ -150,8 +149,8 @@ void ShowSpeed(const Terminal& t, const npuDeviceProp& p, const Results& r, uint
   t.Row("matrix unit", Format("%.1f %% of peak with the network's own multiply-accumulates, %.1f %% busy",
                               100.0 * static_cast<double>(UsefulMacs() * count) / peak,
                               100.0 * static_cast<double>(c.matrixBusy) / static_cast<double>(c.coreCycles)));
-  t.Row("streams", Format("%u, batches of %u; copies took %.1f ms, %.0f %% of it while another stream computed", kLanes,
-                          kBatch, r.copy_ms, r.copy_ms > 0 ? 100.0 * r.hidden_ms / r.copy_ms : 0.0));
+  t.Row("streams", Format("%u in turn, batches of %u: %.0f ms of copies, %.0f %% of it while another stream computed",
+                          kLanes, kBatch, r.copy_ms, r.copy_ms > 0 ? 100.0 * r.hidden_ms / r.copy_ms : 0.0));
 }
 
 void Classification(const Terminal& t, const Options& o, const npuDeviceProp& device, Outcome* outcome) {
@@ -181,9 +180,9 @@ void Classification(const Terminal& t, const Options& o, const npuDeviceProp& de
                    100.0 * golden.correct / golden.images, Grouped(golden.images).c_str(), cpu.compared));
     }
     outcome->Add(golden.images == count && golden.digest == digest,
-                 "all 100,000 logits have the hash that the CPU reference gives");
+                 "all 100,000 logits have the hash of the CPU reference's");
     outcome->Add(accuracy >= 90.0 && right + 10 >= golden.correct && right <= golden.correct + 10,
-                 Format("accuracy %.2f %%: at least 90 %%, within 0.1 points of the CPU reference (%.2f %%)", accuracy,
+                 Format("accuracy %.2f %%: over 90 %%, within 0.1 points of the CPU's %.2f %%", accuracy,
                         100.0 * golden.correct / golden.images));
   }
   if (cpu.compared > 0) {
@@ -211,12 +210,9 @@ void StrayWrite(const Terminal& t, Outcome* outcome) {
   std::printf("\n");
   const std::string where = r.stopped ? Format("%s at %s:%u", r.fault.kernel, r.fault.file, r.fault.line) : "";
   outcome->Add(r.stopped, "the stray write was stopped: " + where);
-  outcome->Add(r.adjacent && r.unchanged, Format("the neighbour \"layer7.weights\", %s bytes compared: unchanged",
+  outcome->Add(r.adjacent && r.unchanged, Format("its neighbour layer7.weights is unchanged (%s bytes compared)",
                                                  Grouped(r.compared_bytes).c_str()));
-  outcome->Add(r.named,
-               Format("the report names kernel, line, buffer meant (\"%s\"), victim (\"%s\") and distance (%lld bytes "
-                      "behind the end)",
-                      r.fault.buffer.name, r.fault.victim.name, static_cast<long long>(r.fault.buffer.distance)));
+  outcome->Add(r.named, "the report names kernel, source line, buffer meant, victim and distance");
   outcome->Add(r.other_stream, "a second stream computed right results before and after the fault");
   outcome->Add(r.usable_again, "the faulted stream works again after npuStreamReset");
 }

@@ -60,4 +60,9 @@ extern "C" void trap() {
   asm volatile("ebreak");
 }
 
+// Block 0 ends well.
+extern "C" void trap_beside() {
+  if (Block() > 0) trap();
+}
+
 extern "C" void nothing() {}

@@ -211,7 +211,8 @@ static void earlier_records_stay_good(void**) {
   a.Synchronize();
   gate.Hold(b.get());
   b.Wait(early);
-  OK(npuLaunchKernel(kernels["trap"], {1, 1, 1}, nullptr, 0, a.get()));
+  // b's block has core 0, so the failing one must be on another.
+  OK(npuLaunchKernel(kernels["trap_beside"], {2, 1, 1}, nullptr, 0, a.get()));
   EXPECT(npuErrorKernelTrap, npuStreamSynchronize(a.get()));
   b.Wait(early);
   gate.Open();

@@ -55,8 +55,10 @@ static void survives_damaged_files(void**) {
   uint32_t x = 1;
   for (int i = 0; i < 300; i++) {
     std::vector<char> bad = good;
-    for (int k = 0; k < 4; k++)
-      bad[(x = x * 1664525u + 1013904223u) % (i % 2 ? 256 : bad.size())] ^= static_cast<char>(x >> 24);
+    for (int k = 0; k < 4; k++) {
+      x = x * 1664525u + 1013904223u;
+      bad[x % (i % 2 ? 256 : bad.size())] ^= static_cast<char>(x >> 24);
+    }
     if (npuModuleLoadData(&module, bad.data(), bad.size(), "changed") == npuSuccess) OK(npuModuleUnload(module));
   }
   OK(npuModuleLoadData(&module, good.data(), good.size(), "good"));

@@ -220,6 +220,36 @@ static void earlier_records_stay_good(void**) {
   a.Reset();
 }
 
+// The wait is in b's ring when a fails, but b comes to it only afterwards; the point had been reached before the
+// failure.
+static void a_reached_point_does_not_fail_a_late_waiter(void**) {
+  Kernels kernels;
+  npu::Stream a, b;
+  npu::Event early, of_b;
+  npu::Buffer<int32_t> value(1);
+  OK(npuMemset(value.data(), 0, 4));
+  Gate gate(kernels);
+  gate.Hold(b.get());
+  OK(npuStreamBatchBegin(a.get()));
+  a.Record(early);
+  assert_false(early.Ready());
+  b.Wait(early);
+  b.Record(of_b);
+  npu::Launch(kernels["poke"], {1, 1, 1}, PokeArgs{value.data(), 0, 7}, b.get());
+  OK(npuLaunchKernel(kernels["trap_beside"], {2, 1, 1}, nullptr, 0, a.get()));
+  OK(npuStreamBatchEnd(a.get()));
+  EXPECT(npuErrorKernelTrap, npuStreamSynchronize(a.get()));
+  gate.Open();
+  b.Synchronize();
+  of_b.Synchronize();
+  assert_int_equal(value.Download()[0], 7);
+  uint64_t kept = 0;
+  npuFault f;
+  while (npuGetFault(kept, &f) == npuSuccess) kept++;
+  assert_int_equal(kept, 1);
+  a.Reset();
+}
+
 static void reports_for_people_and_tools(void**) {
   Kernels kernels;
   Neighbours n;
@@ -291,6 +321,7 @@ const CMUnitTest fault_tests[] = {
     cmocka_unit_test_setup(kernels_stop_themselves, forget_faults),
     cmocka_unit_test_setup(waiters_of_a_failed_stream_end, forget_faults),
     cmocka_unit_test_setup(earlier_records_stay_good, forget_faults),
+    cmocka_unit_test_setup(a_reached_point_does_not_fail_a_late_waiter, forget_faults),
     cmocka_unit_test_setup(reports_for_people_and_tools, forget_faults),
     cmocka_unit_test_setup(without_line_tables, forget_faults),
     cmocka_unit_test_setup(a_stream_recovers_again_and_again, forget_faults),

@@ -494,4 +494,5 @@ static struct pci_driver npu_pci_driver = {
 module_pci_driver(npu_pci_driver);
 
 MODULE_DESCRIPTION("NPU compute accelerator");
+MODULE_VERSION("1.0.0");
 MODULE_LICENSE("GPL");

@@ -111,9 +111,10 @@ std::string VersionText(uint32_t packed) {
 
 std::string Table(const std::vector<Snapshot>& devices, bool colour) {
   std::string out = Rule("┌", "┐");
-  std::string title =
-      fmt::format("npu-smi   driver {}",
-                  devices.front().driver_version.empty() ? "none (in-process model)" : devices.front().driver_version);
+  const Snapshot& first = devices.front();
+  std::string driver = first.driver_version.empty() ? "unknown" : first.driver_version;
+  if (first.backend == "sim") driver = "none: the device model in this process";
+  const std::string title = "npu-smi   driver " + driver;
   out += Line(title);
   for (const Snapshot& s : devices) {
     out += Rule("├", "┤");

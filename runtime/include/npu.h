@@ -32,11 +32,18 @@ extern "C" {
 #define NPU_API
 #endif
 
+/* In C++ the enumerations are ints, as they are in C: any value may arrive, and is refused. */
+#ifdef __cplusplus
+#define NPU_ENUM_INT : int
+#else
+#define NPU_ENUM_INT
+#endif
+
 #define NPU_RUNTIME_VERSION 0x00010000u /* major << 16 | minor */
 
 /* ------------------------------------------------------------------------------------------------ types */
 
-typedef enum npuError {
+typedef enum npuError NPU_ENUM_INT {
   npuSuccess = 0,
   npuErrorInvalidValue = 1,      /* an argument is malformed */
   npuErrorOutOfMemory = 2,       /* device memory, or device addresses */
@@ -80,7 +87,7 @@ typedef struct npuDim3 {
   uint32_t x, y, z;
 } npuDim3;
 
-typedef enum npuMemcpyKind {
+typedef enum npuMemcpyKind NPU_ENUM_INT {
   npuMemcpyHostToHost = 0,
   npuMemcpyHostToDevice = 1,
   npuMemcpyDeviceToHost = 2,
@@ -124,7 +131,7 @@ typedef struct npuCounters {
   uint64_t reserved[6];
 } npuCounters;
 
-typedef enum npuMemoryType {
+typedef enum npuMemoryType NPU_ENUM_INT {
   npuMemoryUnregistered = 0, /* host memory that the runtime does not know */
   npuMemoryHost = 1,         /* of npuMallocHost */
   npuMemoryDevice = 2,
@@ -150,7 +157,8 @@ typedef struct npuFaultBuffer {
   uint64_t base;    /* untagged device address */
   uint64_t bytes;   /* as asked for */
   int64_t distance; /* bytes from the buffer to the first refused byte: < 0 before its start, >= 0 behind its last byte
-                       (0: the first byte behind it).  For a victim: offset of the byte in it. */
+                       (0: the first byte behind it).  0 when the byte lies inside (use after free, forbidden access).
+                       For a victim: offset of the byte in it. */
   uint16_t number;
   uint8_t generation;
 } npuFaultBuffer;
@@ -184,7 +192,7 @@ typedef struct npuFault {
   npuFaultBuffer victim; /* the live one whose bytes would have been touched, if it is another */
 } npuFault;
 
-typedef enum npuReportFormat { npuReportText = 0, npuReportJson = 1 } npuReportFormat;
+typedef enum npuReportFormat NPU_ENUM_INT { npuReportText = 0, npuReportJson = 1 } npuReportFormat;
 
 /* ------------------------------------------------------------------------------------------------ errors */
 

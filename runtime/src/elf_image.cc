@@ -20,6 +20,20 @@ constexpr const char* kHowTo =
     "build kernels with riscv64-unknown-elf-g++ -march=rv64imafc_zicsr_zifencei -mabi=lp64f -mcmodel=medany -mno-relax "
     "-nostdlib -Wl,--emit-relocs -Wl,--no-relax";
 
+// Headers of a damaged file may lie anywhere, so they are copied out.
+template <class T>
+T Load(const void* table, size_t index = 0) {
+  T value;
+  std::memcpy(&value, static_cast<const char*>(table) + index * sizeof(T), sizeof(T));
+  return value;
+}
+
+bool SectionHeader(Elf_Scn* section, Elf64_Shdr* out) {
+  const void* header = section ? elf64_getshdr(section) : nullptr;
+  if (header) *out = Load<Elf64_Shdr>(header);
+  return header != nullptr;
+}
+
 class Parser {
  public:
   Parser(const std::string& name, ElfImage& image) : name_(name), image_(image) {}
@@ -46,7 +60,7 @@ class Parser {
   Status ReadSegments();
   Status CheckOverlap() const;
   Status ReadSections();
-  Status ReadRelocations(Elf_Scn* section, const Elf64_Shdr& header, const Elf64_Shdr& target);
+  Status ReadRelocations(Elf_Scn* section, const Elf64_Shdr& header);
   Status Relocate(uint64_t at, uint32_t type, const Elf64_Sym& symbol, int64_t addend);
   void ReadSymbols(Elf_Scn* section, const Elf64_Shdr& header);
   Status CheckSymbols();
@@ -90,10 +104,10 @@ Status Parser::CheckFlags(uint32_t flags) const {
 Status Parser::ReadSegments() {
   size_t count = 0;
   if (elf_getphdrnum(elf_.get(), &count) != 0) return Bad("its program headers are damaged: {}", elf_errmsg(-1));
-  const Elf64_Phdr* headers = count ? elf64_getphdr(elf_.get()) : nullptr;
+  const void* headers = count ? elf64_getphdr(elf_.get()) : nullptr;
   if (count && !headers) return Bad("its program headers are damaged: {}", elf_errmsg(-1));
   for (size_t i = 0; i < count; i++) {
-    const Elf64_Phdr& h = headers[i];
+    const Elf64_Phdr h = Load<Elf64_Phdr>(headers, i);
     if (h.p_type == PT_INTERP || h.p_type == PT_TLS) return Bad("it needs a dynamic linker or thread-local storage");
     if (h.p_type != PT_LOAD || h.p_memsz == 0) continue;
     if (h.p_filesz > h.p_memsz || h.p_offset > image_.file.size() || h.p_filesz > image_.file.size() - h.p_offset) {
@@ -129,10 +143,10 @@ Status Parser::CheckOverlap() const {
 
 Status Parser::ReadSections() {
   for (Elf_Scn* s = elf_nextscn(elf_.get(), nullptr); s; s = elf_nextscn(elf_.get(), s)) {
-    const Elf64_Shdr* header = elf64_getshdr(s);
-    if (!header) return Bad("a section header is damaged: {}", elf_errmsg(-1));
-    if (header->sh_type == SHT_SYMTAB) ReadSymbols(s, *header);
-    if (header->sh_type == SHT_RISCV_ATTRIBUTES) {
+    Elf64_Shdr header;
+    if (!SectionHeader(s, &header)) return Bad("a section header is damaged: {}", elf_errmsg(-1));
+    if (header.sh_type == SHT_SYMTAB) ReadSymbols(s, header);
+    if (header.sh_type == SHT_RISCV_ATTRIBUTES) {
       Elf_Data* data = elf_getdata(s, nullptr);
       std::string arch = data ? RiscvArch(static_cast<const uint8_t*>(data->d_buf), data->d_size) : "";
       std::string missing = MissingExtensions(arch);
@@ -143,29 +157,29 @@ Status Parser::ReadSections() {
             arch, missing);
       }
     }
-    if (header->sh_type != SHT_RELA) continue;
-    Elf_Scn* target = elf_getscn(elf_.get(), header->sh_info);
-    const Elf64_Shdr* target_header = target ? elf64_getshdr(target) : nullptr;
+    if (header.sh_type != SHT_RELA) continue;
+    Elf64_Shdr target;
     // Debug sections are not loaded; libdw reads them as they are.
-    if (!target_header || !(target_header->sh_flags & SHF_ALLOC)) continue;
-    NPU_TRY(ReadRelocations(s, *header, *target_header));
+    if (!SectionHeader(elf_getscn(elf_.get(), header.sh_info), &target) || !(target.sh_flags & SHF_ALLOC)) continue;
+    NPU_TRY(ReadRelocations(s, header));
   }
   return {};
 }
 
-Status Parser::ReadRelocations(Elf_Scn* section, const Elf64_Shdr& header, const Elf64_Shdr&) {
+Status Parser::ReadRelocations(Elf_Scn* section, const Elf64_Shdr& header) {
   Elf_Data* entries = elf_getdata(section, nullptr);
   Elf_Scn* table = elf_getscn(elf_.get(), header.sh_link);
-  const Elf64_Shdr* table_header = table ? elf64_getshdr(table) : nullptr;
-  Elf_Data* symbols = table_header && table_header->sh_type == SHT_SYMTAB ? elf_getdata(table, nullptr) : nullptr;
+  Elf64_Shdr table_header;
+  bool has_table = SectionHeader(table, &table_header) && table_header.sh_type == SHT_SYMTAB;
+  Elf_Data* symbols = has_table ? elf_getdata(table, nullptr) : nullptr;
   if (!entries || (entries->d_size && !symbols)) return Bad("its relocations are damaged");
   size_t symbol_count = symbols ? symbols->d_size / sizeof(Elf64_Sym) : 0;
   for (size_t i = 0; i < entries->d_size / sizeof(Elf64_Rela); i++) {
-    const Elf64_Rela& rela = static_cast<const Elf64_Rela*>(entries->d_buf)[i];
+    const Elf64_Rela rela = Load<Elf64_Rela>(entries->d_buf, i);
     uint64_t index = ELF64_R_SYM(rela.r_info);
     if (index >= symbol_count) return Bad("relocation {} names symbol {}, which does not exist", i, index);
     NPU_TRY(Relocate(rela.r_offset, static_cast<uint32_t>(ELF64_R_TYPE(rela.r_info)),
-                     static_cast<const Elf64_Sym*>(symbols->d_buf)[index], rela.r_addend));
+                     Load<Elf64_Sym>(symbols->d_buf, index), rela.r_addend));
   }
   return {};
 }
@@ -206,7 +220,7 @@ void Parser::ReadSymbols(Elf_Scn* section, const Elf64_Shdr& header) {
   Elf_Data* data = elf_getdata(section, nullptr);
   if (!data) return;
   for (size_t i = 0; i < data->d_size / sizeof(Elf64_Sym); i++) {
-    const Elf64_Sym& s = static_cast<const Elf64_Sym*>(data->d_buf)[i];
+    const Elf64_Sym s = Load<Elf64_Sym>(data->d_buf, i);
     unsigned type = ELF64_ST_TYPE(s.st_info), bind = ELF64_ST_BIND(s.st_info);
     if (s.st_shndx == SHN_UNDEF || s.st_shndx >= SHN_LORESERVE) continue;
     if (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE) continue;

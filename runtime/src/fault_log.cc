@@ -80,17 +80,15 @@ FaultLog::Entry FaultLog::Describe(const npu_fault_record& r) {
 }
 
 void FaultLog::DescribeCode(const npu_fault_record& r, Entry& entry) {
-  AllocationRef image = context_.memory().Find(r.kernel);
-  entry.module = image ? image->module.lock() : nullptr;
-  if (!entry.module) return;
-  Copy(entry.fault.kernel, entry.module->SymbolAt(NPU_PTR_VA(r.kernel) - image->va));
+  AllocationRef loaded = context_.memory().Find(r.kernel);
+  std::shared_ptr<Module> module = loaded ? loaded->module.lock() : nullptr;
+  if (!module) return;
+  Copy(entry.fault.kernel, module->SymbolAt(NPU_PTR_VA(r.kernel) - loaded->va));
   uint64_t pc = NPU_PTR_VA(r.pc);
-  if (pc < image->va || pc - image->va >= image->bytes) {
-    entry.module.reset();
-    return;
-  }
-  entry.fault.pc = pc - image->va;
-  Copy(entry.fault.function, entry.module->SymbolAt(entry.fault.pc));
+  if (pc < loaded->va || pc - loaded->va >= loaded->bytes) return;
+  entry.image = module->image();
+  entry.fault.pc = pc - loaded->va;
+  Copy(entry.fault.function, module->SymbolAt(entry.fault.pc));
 }
 
 // The buffer that the pointer names: by number, and by generation when it is still the same owner.
@@ -140,8 +138,8 @@ void FaultLog::DescribeVictim(const npu_fault_record& r, npuFault& f) {
 void FaultLog::Resolve(Entry& entry) {
   if (entry.resolved) return;
   entry.resolved = true;
-  if (!entry.module) return;
-  SourceLine line = entry.module->LineAt(entry.fault.pc);
+  if (!entry.image) return;
+  SourceLine line = LookUpLine(entry.image->file, entry.fault.pc);
   Copy(entry.fault.file, line.file);
   entry.fault.line = line.line;
   if (!line.function.empty()) Copy(entry.fault.function, line.function);

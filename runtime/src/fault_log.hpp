@@ -15,7 +15,7 @@
 namespace npu::rt {
 
 class Context;
-class Module;
+struct ElfImage;
 
 class FaultLog {
  public:
@@ -36,7 +36,7 @@ class FaultLog {
  private:
   struct Entry {
     npuFault fault;
-    std::shared_ptr<Module> module;  // of the pc; keeps the line table alive
+    std::shared_ptr<const ElfImage> image;  // of the pc: the line table outlives the module
     bool resolved = false;
     bool upstream = false;  // a wait packet whose stream failed: a consequence, not a fault of its own
   };

@@ -26,7 +26,7 @@ class Module : public std::enable_shared_from_this<Module> {
   Status Global(const std::string& symbol, uint64_t* pointer, uint64_t* bytes) const;
   // The function that covers an offset in the image, "" if none.
   std::string SymbolAt(uint64_t offset) const;
-  SourceLine LineAt(uint64_t offset) const;
+  const std::shared_ptr<const ElfImage>& image() const { return image_; }
 
   const std::string& name() const { return name_; }
   Context& context() const { return *context_; }
@@ -39,11 +39,12 @@ class Module : public std::enable_shared_from_this<Module> {
 
   std::shared_ptr<Context> context_;
   const std::string name_;
-  ElfImage image_;
+  std::shared_ptr<const ElfImage> image_;
   std::unique_ptr<hal::Buffer> buffer_;
   uint64_t va_ = 0;                                    // 0: no addresses yet
   std::vector<std::pair<uint64_t, uint64_t>> mapped_;  // va, bytes
   AllocationRef allocation_;
+  uint64_t base_ = 0;  // tagged pointer to address 0 of the image; stale after Unload
 };
 
 struct Function {

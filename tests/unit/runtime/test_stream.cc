@@ -148,6 +148,33 @@ static void devices(void**) {
   EXPECT(npuErrorNotPermitted, npuSetBackend("sim"));
 }
 
+static void a_reset_takes_everything_back(void**) {
+  npuStream_t stream = nullptr;
+  npuEvent_t event = nullptr;
+  npuModule_t module = nullptr;
+  npuFunction_t trap = nullptr;
+  void* p = nullptr;
+  OK(npuDeviceReset());
+  size_t before = 0, after = 0, total = 0;
+  OK(npuMemGetInfo(&before, &total));
+  OK(npuStreamCreate(&stream));
+  OK(npuEventCreate(&event));
+  OK(npuModuleLoad(&module, KernelFile("kernels").c_str()));
+  OK(npuModuleGetFunction(&trap, module, "trap"));
+  OK(npuMalloc(&p, 10 << 20));
+  // With a failed stream and a fault that names the module.
+  OK(npuEventRecord(event, stream));
+  OK(npuLaunchKernel(trap, {1, 1, 1}, nullptr, 0, stream));
+  EXPECT(npuErrorKernelTrap, npuStreamSynchronize(stream));
+  OK(npuDeviceReset());
+  EXPECT(npuErrorInvalidHandle, npuStreamSynchronize(stream));
+  EXPECT(npuErrorInvalidHandle, npuEventSynchronize(event));
+  EXPECT(npuErrorInvalidHandle, npuModuleUnload(module));
+  EXPECT(npuErrorInvalidPointer, npuFree(p));
+  OK(npuMemGetInfo(&after, &total));
+  assert_int_equal(after, before);
+}
+
 // Pageable and pinned copies, kernels and other streams' work, all at once from several threads.
 static void pipelines_overlap(void**) {
   Kernels kernels;
@@ -188,6 +215,6 @@ const CMUnitTest stream_tests[] = {
     cmocka_unit_test(events_order_streams),  cmocka_unit_test(a_relay_of_streams),
     cmocka_unit_test(events_tell_time),      cmocka_unit_test(events_outlive_their_stream),
     cmocka_unit_test(bad_handles),           cmocka_unit_test(devices),
-    cmocka_unit_test(pipelines_overlap),
+    cmocka_unit_test(pipelines_overlap),     cmocka_unit_test(a_reset_takes_everything_back),
 };
 const size_t stream_test_count = sizeof(stream_tests) / sizeof(stream_tests[0]);

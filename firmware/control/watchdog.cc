@@ -43,7 +43,9 @@ bool LookAt(uint32_t s, uint64_t now) {
     return false;
   }
   const uint64_t progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);
-  if (!slot.watched || (progress != slot.watch_progress && !slot.killed)) {
+  // A launch that gets no core because others hold them all is no hang: whoever holds them is watched too.
+  const bool starved = SlotRead32(s, NPU_MG_SLOT_STARVED) != 0;
+  if (!slot.watched || ((progress != slot.watch_progress || starved) && !slot.killed)) {
     slot.watched = true;
     slot.watch_progress = progress;
     slot.watch_since = now;

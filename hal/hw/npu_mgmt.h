@@ -74,6 +74,7 @@
 #define NPU_MG_SLOT_KILL_KIND 0x30u /* RW: enum npu_fault_kind for KILL */
 #define NPU_MG_SLOT_FAULT 0x34u    /* RO: enum npu_fault_kind of a FAULTED slot */
 #define NPU_MG_SLOT_PRIORITY 0x38u /* RW: priority of the mapped queue */
+#define NPU_MG_SLOT_STARVED 0x3cu /* RO: 1 = RUNNING, but its launch has blocks left and no core runs one: others hold the cores */
 
 /* Sensors and RAS inputs. */
 #define NPU_MG_SENSOR_TEMP 0x200u     /* RO: millidegrees, signed */

@@ -15,6 +15,7 @@
 #include "core/timing.h"
 #include "device/rom.h"
 #include "npu_regs.h"
+#include "npu_thread_name.h"
 
 namespace npu::model {
 namespace {
@@ -113,6 +114,7 @@ Device::~Device() {
 }
 
 void Device::ControlMain() {
+  npu_name_thread("npu-control");
   std::unique_lock lock(request_mu_);
   while (true) {
     request_.wait(lock, [this] { return reset_requested_ || exit_; });

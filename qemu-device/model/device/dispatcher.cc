@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "npu_mgmt.h"
+#include "npu_thread_name.h"
 
 namespace npu::model {
 
@@ -89,6 +90,7 @@ void Dispatcher::ParkUntilResumed(std::unique_lock<std::mutex>& lock) {
 }
 
 void Dispatcher::WorkerMain(Worker& worker) {
+  npu_name_thread("npu-worker");
   bool worked = false;
   while (true) {
     std::unique_lock lock(mu_);

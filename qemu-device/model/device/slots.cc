@@ -317,6 +317,10 @@ bool Dispatcher::ReadSlot(uint32_t index, uint32_t offset, unsigned size, uint64
     case NPU_MG_SLOT_PRIORITY:
       *value = slot.priority;
       break;
+    case NPU_MG_SLOT_STARVED:
+      *value = slot.launch && !slot.launch->running && !slot.launch->hang && !slot.launch->aborting.load() &&
+               slot.launch->finished < slot.launch->blocks;
+      break;
     case NPU_MG_SLOT_SET_RPTR:
       *value = slot.set_rptr, wide = true;
       break;

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "npu_thread_name.h"
+
 namespace npu::model {
 namespace {
 
@@ -43,6 +45,7 @@ Mgmt::Impl::~Impl() {
 }
 
 void Mgmt::Impl::Main() {
+  npu_name_thread("npu-mgmt");
   Lock lock(mutex_);
   while (!quit_) {
     if (pause_) {

@@ -140,6 +140,23 @@ void Hang(void** state) {
   assert_true(h.Done(1));
 }
 
+// A launch that waits for the cores of a hanging one outlives it, although its own limit is the shorter one.
+void InnocentOfAHang(void** state) {
+  Host h(state);
+  h.Boot();
+  h.CreateContext(1);
+  h.CreateQueue(0, 1, 10000000);
+  h.CreateQueue(1, 1, 60000000);
+  h.Submit(1, rig::Launch(rig::kSpin, 0, 4));
+  assert_true(h.Until([&] { return h.Get(NPU_CORE_OFFSET + NPU_CORE_QUEUE) == 1 + 1; }));
+  h.Submit(0, rig::Launch(rig::kNull, 0, 8));
+  assert_true(h.Faulted(1));
+  assert_int_equal(h.Fault(1, 0).kind, NPU_FAULT_TIMEOUT);
+  assert_int_equal(h.Fault(1, 0).queue, 1);
+  assert_true(h.Done(0));
+  assert_int_equal(h.QueueState(0), NPU_QUEUE_OK);
+}
+
 void CrashAndReload(void** state) {
   Host h(state);
   h.Boot();
@@ -182,7 +199,7 @@ void PauseWithFirmware(void** state) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(ManyQueues), NPU_CASE(FaultAndResume), NPU_CASE(Hang), NPU_CASE(CrashAndReload),
+  const CMUnitTest tests[] = {NPU_CASE(ManyQueues), NPU_CASE(FaultAndResume), NPU_CASE(Hang), NPU_CASE(InnocentOfAHang), NPU_CASE(CrashAndReload),
                               NPU_CASE(PauseWithFirmware)};
   return cmocka_run_group_tests_name("device.firmware", tests, nullptr, nullptr);
 }

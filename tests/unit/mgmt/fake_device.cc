@@ -230,6 +230,9 @@ bool FakeDevice::ReadSlot(Slot& slot, uint32_t reg, unsigned size, uint64_t* val
     case NPU_MG_SLOT_FAULT:
       *value = slot.fault;
       return true;
+    case NPU_MG_SLOT_STARVED:
+      *value = 0;
+      return true;
     default:
       return false;
   }

@@ -118,7 +118,7 @@ def vm_script(args):
         command = " ".join(shlex.quote(guest_path(word, args.source)) for word in words)
         environment = " ".join(f"{key}={shlex.quote(guest_path(value, args.source))}" for key, value in extra.items())
         lines.append(f"echo {shlex.quote(BEGIN + name)}")
-        lines.append(f"env {environment} timeout {int(timeout)} {command} 2>&1; echo; echo \"{END}$?\"")
+        lines.append(f"env {environment} timeout {int(timeout)} {command} 2>&1; status=$?; echo; echo \"{END}$status\"")
     return "\n".join(lines) + "\n"
 
 

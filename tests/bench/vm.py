@@ -24,23 +24,41 @@ def boot_seconds():
     return sorted(samples)[1]
 
 
+def stat_fields(path):
+    """The fields of a stat file behind the name, which may hold anything."""
+    return path.read_text().rpartition(")")[2].split()
+
+
+def descendants(root):
+    """Process root and all processes below it.  By the parents in /proc: not every kernel lists children there."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int(stat_fields(entry / "stat")[1])
+            except OSError:
+                pass  # gone meanwhile
+    family = {root}
+    while more := {pid for pid, parent in parents.items() if parent in family} - family:
+        family |= more
+    return family
+
+
 def device_threads(root):
     """(thread id, name, CPU seconds) of the device model's threads below process root."""
     tick = os.sysconf("SC_CLK_TCK")
-    todo, found = [root], []
-    while todo:
-        pid = todo.pop()
+    found = []
+    for pid in descendants(root):
         for task in Path(f"/proc/{pid}/task").iterdir():
-            todo += [int(child) for child in (task / "children").read_text().split()]
             name = (task / "comm").read_text().strip()
             if name.startswith("npu-"):
-                fields = (task / "stat").read_text().rpartition(")")[2].split()
+                fields = stat_fields(task / "stat")
                 found.append((int(task.name), name, (int(fields[11]) + int(fields[12])) / tick))
     return found
 
 
 def idle_share():
-    """CPU seconds a second that the device's threads take in an idle guest with the driver loaded."""
+    """CPU seconds a second that the device's threads take in an idle guest with the driver loaded, and their names."""
     command = [RUN, "--timeout", "120", "--exec", f"echo idle; sleep {IDLE_SECONDS + 3}"]
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True) as vm:
         for line in vm.stdout:

@@ -171,7 +171,8 @@ static int npu_bo_host_runs(struct npu_device *ndev, struct npu_bo *bo)
 	u64 start = 0, next = 0;
 	unsigned int i;
 
-	bo->runs = kvcalloc(bo->sgt.nents, sizeof(*bo->runs), GFP_KERNEL_ACCOUNT);
+	bo->runs = kvcalloc(bo->sgt.nents, sizeof(*bo->runs),
+			    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (!bo->runs)
 		return -ENOMEM;
 	for_each_sgtable_dma_sg(&bo->sgt, sg, i) {
@@ -192,18 +193,24 @@ static int npu_bo_host_runs(struct npu_device *ndev, struct npu_bo *bo)
 
 static int npu_bo_alloc_host(struct npu_device *ndev, struct npu_bo *bo)
 {
+	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 	u64 n = bo->base.size >> PAGE_SHIFT;
 	int ret;
 
-	if (n > totalram_pages() || n > UINT_MAX)
+	/*
+	 * A rough estimate, but asked for first: on the way to finding out by
+	 * itself, this would take the last page from everybody else, and their
+	 * next allocation would have a process killed.
+	 */
+	if ((s64)n > si_mem_available() || n > UINT_MAX)
 		return -ENOMEM;
-	bo->pages = kvcalloc(n, sizeof(*bo->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+	bo->pages = kvcalloc(n, sizeof(*bo->pages), gfp);
 	if (!bo->pages)
 		return -ENOMEM;
 	ret = npu_bo_fill_pages(bo);
 	if (ret)
 		return ret;
-	ret = sg_alloc_table_from_pages(&bo->sgt, bo->pages, n, 0, bo->base.size, GFP_KERNEL);
+	ret = sg_alloc_table_from_pages(&bo->sgt, bo->pages, n, 0, bo->base.size, gfp);
 	if (ret)
 		return ret;
 	ret = dma_map_sgtable(&ndev->pdev->dev, &bo->sgt, DMA_BIDIRECTIONAL, 0);

@@ -1,18 +1,20 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# build-image.sh [--build DIR] [--module FILE] [--firmware DIR]: the guest's initramfs.
+# build-image.sh [--build DIR] [--out DIR] [--kernel DIR] [--module FILE] [--firmware DIR]: the guest's initramfs.
 #
-# Writes DIR/vm/initramfs.cpio (DIR: build).  It holds busybox and bash, the kernel modules that the driver and the
-# shares need, the shared libraries that the built programs need (the guest runs the very files that were built on the
-# host), npu.ko and the firmware packages.  It is two archives, one behind the other: the large one depends on the
+# Writes OUT/initramfs.cpio (OUT: BUILD/vm; BUILD: build).  It holds busybox and bash, the kernel modules that the
+# driver and the shares need, the shared libraries that the built programs need (the guest runs the very files that were
+# built on the host), npu.ko and the firmware packages.  It is two archives, one behind the other: the large one depends on the
 # kernel and the libraries only and is made again when those change; the small one is made every time.
 set -eu
 . "$(dirname "$0")/../setup/lib.sh"
 
-build=$NPU_ROOT/build module= firmware=
+build=$NPU_ROOT/build module= firmware= out= kernel=$NPU_CACHE/kernel
 while [ $# -gt 0 ]; do
   case $1 in
   --build) build=$(cd "$2" && pwd) ;;
+  --out) out=$2 ;;
+  --kernel) kernel=$2 ;;
   --module) module=$2 ;;
   --firmware) firmware=$2 ;;
   *) die "build-image.sh: unknown argument \"$1\"" "See the comment at its top." ;;
@@ -20,13 +22,12 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 
-kernel=$NPU_CACHE/kernel
 [ -s "$kernel/release" ] || die "there is no guest kernel in $kernel" "Run tools/setup/kernel.sh (or: make setup)."
 release=$(cat "$kernel/release")
 modules=$kernel/root/lib/modules/$release
 [ -x /bin/busybox ] || die "there is no /bin/busybox" "Install the package busybox-static (or: make setup)."
 [ -n "$module" ] || module=$build/kernel/npu.ko
-out=$build/vm
+[ -n "$out" ] || out=$build/vm
 work=$out/image
 mkdir -p "$out"
 
@@ -85,6 +86,7 @@ put_modules() {
     *) cp "$modules/$file" "$work$dir/$name" ;;
     esac
   done
+  : >"$work/etc/modules.load" # a kernel that has all of them built in leaves it empty
   for file in $(load_order $boot); do
     name=$(basename "$file")
     echo "$dir/${name%.ko*}.ko" >>"$work/etc/modules.load"

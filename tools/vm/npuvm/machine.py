@@ -25,6 +25,14 @@ def must_exist(path, what, remedy):
     return path
 
 
+def image_dir(options):
+    """Where image and logs lie: kernels other than the stock one have a place of their own, for runs side by side."""
+    where = os.path.join(options.build, "vm")
+    kernel = os.path.realpath(options.kernel_dir)
+    stock = os.path.realpath(os.path.join(cache_dir(), "kernel"))
+    return where if kernel == stock else os.path.join(where, os.path.basename(kernel))
+
+
 def qemu_binary():
     chosen = os.environ.get("NPU_QEMU")
     if chosen:
@@ -78,9 +86,9 @@ class Machine:
         self.accel = choose_accelerator()
 
     def base(self):
-        kernel = must_exist(os.path.join(cache_dir(), "kernel", "vmlinux"), "the guest kernel",
+        kernel = must_exist(os.path.join(self.options.kernel_dir, "vmlinux"), "the guest kernel",
                             "Fetch it: make setup (or tools/setup/kernel.sh).")
-        image = must_exist(os.path.join(self.options.build, "vm", "initramfs.cpio"), "the guest image",
+        image = must_exist(os.path.join(self.options.image, "initramfs.cpio"), "the guest image",
                            "Make it: tools/vm/build-image.sh.")
         accel = "tcg,thread=multi,tb-size=256" if self.accel == "tcg" else self.accel
         machine = "q35,vmport=off,smbus=off,sata=off,i8042=on,kernel-irqchip=split" if self.accel == "kvm" else \
@@ -138,7 +146,8 @@ class Machine:
 
 def build_image(options):
     """Brings the image up to date: a change of npu.ko or a library must never be missed."""
-    command = [os.path.join(root_of_checkout(), "tools", "vm", "build-image.sh"), "--build", options.build]
+    command = [os.path.join(root_of_checkout(), "tools", "vm", "build-image.sh"), "--build", options.build,
+               "--out", options.image, "--kernel", options.kernel_dir]
     if options.module:
         command += ["--module", options.module]
     if options.firmware:

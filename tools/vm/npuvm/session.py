@@ -18,7 +18,7 @@ class Session:
     def __init__(self, machine, run_dir):
         self.machine = machine
         self.run_dir = run_dir
-        self.console = os.path.join(machine.options.build, "vm", f"console-{os.path.basename(run_dir)}.log")
+        self.console = os.path.join(machine.options.image, f"console-{os.path.basename(run_dir)}.log")
         self.pumps = []
         self.qemu = None
         self.started = 0.0

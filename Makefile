@@ -25,6 +25,10 @@ demo: setup host module ## the demonstration, in the VM
 check: setup host module ## all tests (NPU_CHECK=host: without the VM)
 	@tests/run.sh
 
+check-debug: setup host ## the VM's tests in a kernel that watches the driver (builds it once: about 15 minutes)
+	@tools/setup/debug-kernel.sh
+	@tests/vm/debug.sh
+
 bench: setup host module ## all benchmarks, into build/bench.json
 	@tests/bench/run.sh
 
@@ -38,7 +42,7 @@ clean: ## remove build/; QEMU and the guest's kernel stay in the cache
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all host module setup demo check bench vm install clean help
+.PHONY: all host module setup demo check check-debug bench vm install clean help
 .NOTPARALLEL:

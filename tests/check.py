@@ -76,7 +76,7 @@ def ctest_suites(build):
 
 
 def run_host(args, tally):
-    print(f"{args.title} ({args.build})", flush=True)
+    print(f"{args.title or 'On the host'} ({args.build})", flush=True)
     os.makedirs(args.logs, exist_ok=True)
     for name, _, extra, timeout, labels, _ in ctest_suites(args.build):
         if "vm" in labels or (args.only and not re.search(args.only, name)):
@@ -118,12 +118,17 @@ def vm_script(args):
         command = " ".join(shlex.quote(guest_path(word, args.source)) for word in words)
         environment = " ".join(f"{key}={shlex.quote(guest_path(value, args.source))}" for key, value in extra.items())
         lines.append(f"echo {shlex.quote(BEGIN + name)}")
-        lines.append(f"env {environment} timeout {int(timeout)} {command} 2>&1; status=$?; echo; echo \"{END}$status\"")
+        limit = int(timeout * args.slower)
+        lines.append(f"env {environment} timeout {limit} {command} 2>&1; status=$?; echo; echo \"{END}$status\"")
+    if args.vm_last:
+        lines.append(f"echo {shlex.quote(BEGIN + 'last')}")
+        lines.append(f"{args.vm_last} 2>&1; status=$?; echo; echo \"{END}$status\"")
     return "\n".join(lines) + "\n"
 
 
 def run_vm(args, tally):
-    print(f"In the VM, on the kernel driver ({args.vm_run})", flush=True)
+    title = args.title or "In the VM, on the kernel driver"
+    print(f"{title} ({args.vm_run})", flush=True)
     os.makedirs(args.logs, exist_ok=True)
     script = os.path.join(args.logs, "vm-suites.sh")
     with open(script, "w") as out:
@@ -164,11 +169,12 @@ def main():
     parser.add_argument("--source", default=os.getcwd(), help="checkout, mounted at /npu in the guest")
     parser.add_argument("--logs", default="build/check")
     parser.add_argument("--only", help="regular expression: run only suites whose name matches")
-    parser.add_argument("--title", default="On the host")
+    parser.add_argument("--title")
     parser.add_argument("--prefix", default="", help="put before the suites' names")
-    parser.add_argument("--slower", type=float, default=1, help="factor on time limits, for sanitizer builds")
+    parser.add_argument("--slower", type=float, default=1, help="factor on time limits, for builds that check")
     parser.add_argument("--vm-run", default="tools/vm/run")
     parser.add_argument("--vm-timeout", type=int, default=900)
+    parser.add_argument("--vm-last", help="command that runs in the VM after the suites and prints TAP")
     parser.add_argument("--tally", help="JSON file that sums over several calls")
     args = parser.parse_args()
 

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# In the debug kernel's guest, after the suites: the checkers were on all the time, the driver goes, nothing is left.
+# Prints TAP.  What a checker finds is in the kernel's log, which tests/vm/debug.sh reads.
+debug=/sys/kernel/debug
+number=0
+result() { # status, text
+	number=$((number + 1))
+	[ "$1" = 0 ] && echo "ok $number - $2" || echo "not ok $number - $2"
+}
+
+# An object counts as lost from the second look on, and not in its first five seconds: hence the pauses.
+scan() {
+	sleep 6
+	echo scan >$debug/kmemleak
+	sleep 6
+	echo scan >$debug/kmemleak
+	cat $debug/kmemleak
+}
+
+[ -e $debug/kasan ] || dmesg | grep -q 'KernelAddressSanitizer initialized'
+result $? "KASAN is on"
+grep -q N $debug/dma-api/disabled
+result $? "DMA-API checking is on, and has not run out of entries"
+leaks=$(scan)
+[ $? = 0 ] && [ -z "$leaks" ]
+result $? "kmemleak: nothing is lost while the driver is loaded"
+echo "$leaks"
+rmmod npu
+result $? "the driver can be removed"
+insmod /lib/modules/npu.ko && rmmod npu
+result $? "... loaded and removed again"
+leaks=$(scan)
+[ $? = 0 ] && [ -z "$leaks" ]
+result $? "kmemleak: nothing is lost when the driver has gone"
+echo "$leaks"
+grep -Eq 'debug_locks: *1' /proc/lockdep_stats
+result $? "lockdep is still on"
+echo "1..$number"

@@ -46,7 +46,7 @@ void TakeInterrupts() {
 
 // One round over everything; returns when the next one is due if no interrupt comes first.
 uint64_t Round() {
-  Write32(NPU_MG_HEARTBEAT, ++heartbeat);
+  Beat();
   TakeInterrupts();
   const uint64_t now = Now();
   uint64_t next = MailboxTimeout(now);
@@ -75,6 +75,10 @@ void CleanUp() {
 }
 
 }  // namespace
+
+void Beat() {
+  Write32(NPU_MG_HEARTBEAT, ++heartbeat);
+}
 
 void EnableInterrupt(uint32_t bits, bool on) {
   enabled = on ? enabled | bits : enabled & ~bits;

@@ -12,4 +12,7 @@ inline void AcknowledgeInterrupt(uint32_t bits) {
   Write32(NPU_MG_IRQ, bits);
 }
 
+// Moves the heartbeat that the host sees: with every round of the main loop and with every mailbox command.
+void Beat();
+
 }  // namespace control

@@ -3,6 +3,7 @@
 
 #include "console.h"
 #include "events.h"
+#include "interrupts.h"
 #include "machine.h"
 #include "npu_admin.h"
 #include "retire.h"
@@ -185,6 +186,7 @@ bool MailboxPending() {
 
 void MailboxPoll() {
   if (!MailboxPending()) return;
+  Beat();
   SampleSensors(Now());
   TakeCommand(Read32(NPU_MG_MBOX_DB));
 }

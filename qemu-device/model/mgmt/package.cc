@@ -10,6 +10,8 @@
 namespace npu::model {
 namespace {
 
+constexpr uint32_t kTreeVersion = 17;
+
 PackageError Refuse(npu_fw_error code, uint32_t info, std::string message) {
   return PackageError{code, info, std::move(message)};
 }
@@ -151,6 +153,11 @@ PackageError ReadPackage(std::span<const uint8_t> bytes, Package* package) {
     return Refuse(NPU_FW_ERR_SIZE, static_cast<uint32_t>(bytes.size()),
                   std::to_string(bytes.size()) + " bytes, a package has 1 to " + std::to_string(NPU_FW_MAX_BYTES));
   const void* tree = bytes.data();
+  // libfdt's check of the whole tree fails on nodes as they were before version 16 of the format: it follows a null
+  // name.  So the header is looked at first.
+  if (bytes.size() < sizeof(fdt_header) || fdt_magic(tree) != FDT_MAGIC || fdt_version(tree) < kTreeVersion)
+    return Refuse(NPU_FW_ERR_FORMAT, FDT_ERR_BADVERSION,
+                  "no flattened device tree of version " + std::to_string(kTreeVersion) + " or later");
   if (const int rc = fdt_check_full(tree, bytes.size()); rc != 0)
     return Refuse(NPU_FW_ERR_FORMAT, static_cast<uint32_t>(-rc),
                   std::string("not a whole flattened device tree: ") + fdt_strerror(rc));

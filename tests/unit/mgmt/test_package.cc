@@ -74,6 +74,17 @@ void TruncatedAtEveryLength(void**) {
   assert_int_equal(Copy(longer).Code(), NPU_FW_ERR_FORMAT);
 }
 
+// Trees as they were before version 16 of the format name their nodes in another way; libfdt stumbles over them.
+void OldTrees(void**) {
+  const std::vector<uint8_t> good = ControlPackage();
+  for (uint32_t version : {0u, 1u, 2u, 3u, 15u, 16u}) {
+    Copy copy(good);
+    fdt_set_version(copy.data(), version);
+    fdt_set_last_comp_version(copy.data(), version < 16 ? version : 16);
+    assert_int_equal(copy.Code(), NPU_FW_ERR_FORMAT);
+  }
+}
+
 bool SameMeaning(const Package& a, const Package& b) {
   bool same = a.contract == b.contract && a.entry == b.entry && a.build == b.build &&
               std::memcmp(a.version, b.version, sizeof a.version) == 0 && a.sections.size() == b.sections.size();
@@ -267,6 +278,7 @@ int main() {
   const CMUnitTest tests[] = {
       cmocka_unit_test(Good),
       cmocka_unit_test(TruncatedAtEveryLength),
+      cmocka_unit_test(OldTrees),
       cmocka_unit_test(FlippedBits),
       cmocka_unit_test(WrongVersionsAndNames),
       cmocka_unit_test(SectionsOutOfBounds),

@@ -11,6 +11,8 @@
 namespace npu::hal {
 namespace {
 
+constexpr uint32_t kTreeVersion = 17;
+
 class Tree {
  public:
   explicit Tree(const void* blob) : blob_(blob) {}
@@ -55,6 +57,12 @@ class Tree {
 Error ReadHardwareTree(DeviceInfo& info) {
   const void* blob = info.tree.data();
   if (info.tree.empty()) return Fail(EINVAL, "the device gave no hardware device tree");
+  // libfdt's check of the whole tree fails on nodes as they were before version 16 of the format: it follows a null
+  // name.  So the header is looked at first.
+  if (info.tree.size() < sizeof(fdt_header) || fdt_magic(blob) != FDT_MAGIC || fdt_version(blob) < kTreeVersion) {
+    return Fail(EINVAL, "the hardware device tree ({} bytes) is damaged: its header names no version that is known",
+                info.tree.size());
+  }
   if (int rc = fdt_check_full(blob, info.tree.size())) {
     return Fail(EINVAL, "the hardware device tree ({} bytes) is damaged: {}", info.tree.size(), fdt_strerror(rc));
   }

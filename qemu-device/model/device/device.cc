@@ -119,15 +119,25 @@ void Device::ControlMain() {
   while (true) {
     request_.wait(lock, [this] { return reset_requested_ || exit_; });
     if (exit_) return;
-    reset_requested_ = false;
     lock.unlock();
     {
       std::lock_guard control(control_mu_);
-      ResetAll();
+      ResetIfRequested();
     }
     lock.lock();
-    if (!reset_requested_) resetting_.store(false, std::memory_order_release);
   }
+}
+
+// A reset of the host's that came first has carried out the request as well.
+void Device::ResetIfRequested() {
+  {
+    std::lock_guard lock(request_mu_);
+    if (!reset_requested_) return;
+    reset_requested_ = false;
+  }
+  ResetAll();
+  std::lock_guard lock(request_mu_);
+  if (!reset_requested_) resetting_.store(false, std::memory_order_release);
 }
 
 void Device::ResetAll() {
@@ -158,6 +168,12 @@ void Device::ResetRegisters() {
 void Device::Reset(npu_model_reset kind) {
   std::lock_guard control(control_mu_);
   ResetAll();
+  {
+    // A request of before must not strike whoever uses the device after this.
+    std::lock_guard lock(request_mu_);
+    reset_requested_ = false;
+    resetting_.store(false, std::memory_order_release);
+  }
   if (kind != NPU_MODEL_RESET_COLD) return;
   // Pages that were never touched stay so: most of device memory costs nothing.
   static constexpr uint8_t kZero[NPU_PAGE_SIZE] = {};

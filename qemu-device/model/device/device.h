@@ -92,6 +92,7 @@ class Device final : public MgmtPort, public DeviceBus {
   // device.cc
   void ResetAll();
   void ResetRegisters();
+  void ResetIfRequested();
   void ControlMain();
 
   const npu_model_config config_;
@@ -119,7 +120,8 @@ class Device final : public MgmtPort, public DeviceBus {
   std::mutex control_mu_;
   bool paused_ = false;  // by Pause
 
-  // The control thread carries out NPU_CTRL_RESET, because the writer must not wait.  Guards the request.
+  // The control thread carries out NPU_CTRL_RESET, because the writer must not wait.  Guards the request; taken inside
+  // of control_mu_.
   std::mutex request_mu_;
   std::condition_variable request_;
   bool reset_requested_ = false;

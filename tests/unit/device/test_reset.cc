@@ -100,6 +100,20 @@ void ResetRegister(void** state) {
   assert_true(r.Load(kFence) == 3);
 }
 
+// A reset that the register asked for does not come after the host's own.
+void ResetOvertakesRegister(void** state) {
+  Rig r(Threads(state));
+  for (uint32_t i = 0; i < 200; ++i) {
+    r.Set(NPU_REG_CTRL, NPU_CTRL_RESET);
+    r.device().Reset(NPU_MODEL_RESET_FLR);
+    assert_int_equal(r.Get(NPU_REG_MAGIC), NPU_MAGIC);
+    r.Set(NPU_REG_CTX_TABLE, rig::kCtxTable, 8);
+    std::this_thread::yield();
+    assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
+    assert_true(r.Get(NPU_REG_CTX_TABLE, 8) == rig::kCtxTable);
+  }
+}
+
 void ResetWhilePaused(void** state) {
   Rig r(Threads(state));
   Start(r);
@@ -121,7 +135,8 @@ void DestroyInTheMiddle(void** state) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(PauseAndResume), NPU_CASE(ResetInTheMiddle), NPU_CASE(ResetRegister),
+  const CMUnitTest tests[] = {NPU_CASE(PauseAndResume),   NPU_CASE(ResetInTheMiddle),
+                              NPU_CASE(ResetRegister),    NPU_CASE(ResetOvertakesRegister),
                               NPU_CASE(ResetWhilePaused), NPU_CASE(DestroyInTheMiddle)};
   return cmocka_run_group_tests_name("device.reset", tests, nullptr, nullptr);
 }

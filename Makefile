@@ -11,12 +11,12 @@ host: ## build what runs without a VM (./build/bin/demo --backend sim)
 	@tools/setup/build-host.sh
 
 module: ## build the driver for the guest's kernel
-	@tools/setup/setup.sh
+	@tools/setup/setup.sh host vm
 	@tools/setup/kernel.sh
 	@tools/setup/build-module.sh
 
 setup: ## install packages, build QEMU with the device, fetch the guest's kernel
-	@tools/setup/setup.sh
+	@tools/setup/setup.sh host vm
 	@tools/setup/vm.sh
 
 demo: setup host module ## the demonstration, in the VM
@@ -28,6 +28,10 @@ check: setup host module ## all tests (NPU_CHECK=host: without the VM)
 check-debug: setup host ## the VM's tests in a kernel that watches the driver (builds it once: about 15 minutes)
 	@tools/setup/debug-kernel.sh
 	@tests/vm/debug.sh
+
+fuzz: ## run every fuzz target for FUZZ_SECONDS (60) seconds, with clang's sanitizers
+	@tools/setup/setup.sh host fuzz
+	@tests/fuzz/run.sh
 
 bench: setup host module ## all benchmarks, into build/bench.json
 	@tests/bench/run.sh
@@ -44,5 +48,5 @@ clean: ## remove build/; QEMU and the guest's kernel stay in the cache
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all host module setup demo check check-debug bench vm install clean help
+.PHONY: all host module setup demo check check-debug fuzz bench vm install clean help
 .NOTPARALLEL:

@@ -1,0 +1,270 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes the seeds of the fuzz targets: valid inputs, as small as they can be.
+
+  make_corpus.py            writes tests/fuzz/corpus/<target>/seed-*
+
+The other files of the corpus were found by the targets themselves (the smallest that reach new code), or are inputs
+that once broke something (regress-*).
+"""
+
+import hashlib
+import os
+import struct
+import subprocess
+import tempfile
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+class Tree:
+    """A flattened device tree, version 17."""
+
+    def __init__(self):
+        self.structure = b""
+        self.strings = b""
+
+    def begin(self, name):
+        self.structure += struct.pack(">I", 1) + self.padded(name.encode() + b"\0")
+
+    def end(self):
+        self.structure += struct.pack(">I", 2)
+
+    def property(self, name, value):
+        text = name.encode() + b"\0"
+        at = self.strings.find(text)
+        if at < 0:
+            at = len(self.strings)
+            self.strings += text
+        self.structure += struct.pack(">III", 3, len(value), at) + self.padded(value)
+
+    def finish(self):
+        structure = self.structure + struct.pack(">I", 9)
+        reserved = 40
+        at = reserved + 16
+        total = at + len(structure) + len(self.strings)
+        header = struct.pack(">10I", 0xD00DFEED, total, at, at + len(structure), reserved, 17, 16, 0,
+                             len(self.strings), len(structure))
+        return header + bytes(16) + structure + self.strings
+
+    @staticmethod
+    def padded(value):
+        return value + bytes(-len(value) % 4)
+
+
+def firmware_package():
+    """One section: a hart that sleeps for ever."""
+    load, memsize, build = 0x80000000, 64, b"seed"
+    data = struct.pack("<II", 0x10500073, 0xFFDFF06F)  # wfi; j -4
+    digest = hashlib.sha256(data).digest()
+    contract, version = struct.pack(">I", 1 << 16), struct.pack(">III", 1, 0, 0)
+    entry = struct.pack(">Q", load)
+    where = struct.pack(">QI", load, memsize)
+    tree = Tree()
+    tree.begin("")
+    tree.property("compatible", b"npu,firmware\0")
+    tree.property("npu,package-version", struct.pack(">I", 1))
+    tree.property("npu,contract", contract)
+    tree.property("npu,version", version)
+    tree.property("npu,build", build + b"\0")
+    tree.property("npu,entry", entry)
+    tree.property("npu,sha256", hashlib.sha256(digest + where + contract + version + entry + build).digest())
+    tree.begin("sections")
+    tree.begin("text")
+    tree.property("npu,load", where[:8])
+    tree.property("npu,memsize", where[8:])
+    tree.property("data", data)
+    tree.property("npu,sha256", digest)
+    tree.end()
+    tree.end()
+    tree.end()
+    return tree.finish()
+
+
+def hardware_tree():
+    word, double = lambda n: struct.pack(">I", n), lambda n: struct.pack(">Q", n)
+    tree = Tree()
+    tree.begin("")
+    tree.property("compatible", b"npu,npu1\0")
+    tree.property("model", b"NPU-1 virtual\0")
+    tree.begin("memory")
+    tree.property("npu,bytes", double(1 << 28))
+    tree.end()
+    tree.begin("queues")
+    tree.property("npu,queues", word(1024))
+    tree.property("npu,slots", word(16))
+    tree.end()
+    tree.begin("cores")
+    tree.property("npu,count", word(4))
+    tree.property("npu,sram-bytes", word(1 << 20))
+    tree.property("npu,clock-hz", double(10**9))
+    tree.begin("matrix")
+    tree.property("npu,f32-macs-per-cycle", word(256))
+    tree.end()
+    tree.end()
+    tree.end()
+    return tree.finish()
+
+
+KERNEL = r"""
+extern "C" { int table[2] = {1, 2}; int* where = &table[1]; }
+extern "C" void kernel(int* args) { args[0] = *where; }
+"""
+
+
+def kernel_file(*options):
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = os.path.join(folder, "kernel.cc"), os.path.join(folder, "kernel.elf")
+        with open(source, "w", encoding="ascii") as text:
+            text.write(KERNEL)
+        subprocess.run(["riscv64-unknown-elf-g++", "-march=rv64imafc_zicsr_zifencei", "-mabi=lp64f", "-mcmodel=medany",
+                        "-O2", "-mno-relax", "-ffreestanding", "-fno-exceptions", "-fno-rtti", "-nostdlib", *options,
+                        f"-fdebug-prefix-map={folder}=.", "-fno-asynchronous-unwind-tables",
+                        "-Wl,--emit-relocs,--no-relax,-Ttext-segment=0,-e,kernel,--build-id=none",
+                        "-Wl,-z,max-page-size=4096", "kernel.cc", "-o", out], check=True, cwd=folder)
+        with open(out, "rb") as image:
+            return image.read()
+
+
+def weights():
+    """All tensors lie at the same place; the target fills up with zeros."""
+    shapes = [("input", 2), ("conv1.w", 144), ("conv1.b", 16), ("conv2.w", 4608), ("conv2.b", 32), ("fc1.w", 200704),
+              ("fc1.b", 128), ("fc2.w", 1280), ("fc2.b", 10)]
+    start = 16 + 64 * len(shapes)
+    out = struct.pack("<4sIII", b"NPUW", 1, len(shapes), 0)
+    for index, (name, count) in enumerate(shapes):
+        half = index % 2
+        out += struct.pack("<24s5IQQI", name.encode(), half, count, 1, 1, 1, start, count * (2 if half else 4), 0)
+    return out + bytes(range(64))
+
+
+SRAM, DATA, HOST = 5, 0, 1  # kinds of pointers in fuzz_pipes.cc
+
+
+def pointer(kind, offset):
+    return struct.pack("<BH", kind, offset)
+
+
+def stride(n):
+    return struct.pack("<Bh", 200, n)
+
+
+def dma(pipe_in, to, source, counts, strides=(0, 0, 0, 0, 0, 0), padding=b""):
+    kind = 2 if padding else 0
+    return (bytes([8 if pipe_in else 0, kind]) + pointer(*to) + pointer(*source) + bytes(counts) +
+            b"".join(stride(n) for n in strides) + padding + bytes(4))
+
+
+def matrix(integers, m, n, k, flags):
+    size = 1 if integers else 4
+    return (bytes([2, integers]) + pointer(SRAM, 0x4000) + pointer(SRAM, 0) + pointer(SRAM, 0x1000) +
+            pointer(SRAM, 0x2000) + bytes([m, n, k]) +
+            stride(n * 4) + stride((m if flags & 2 else k) * size) + stride((k if flags & 4 else n) * size) +
+            bytes([flags]))
+
+
+def vector(operation, types, flags, rows, cols, pitches):
+    return (bytes([3, types, operation, flags]) + pointer(SRAM, 0x4000) + pointer(SRAM, 0) + pointer(SRAM, 0x400) +
+            pointer(SRAM, 0x800) + bytes([rows, cols]) + b"".join(stride(n) for n in pitches) +
+            struct.pack("<II", 0x3F800000, 3))
+
+
+def flag(kind, source, to, number=0):
+    return bytes([5 | (8 if kind == "set" else 0), source + 5 * to + 25 * number])
+
+
+def pipes():
+    """Name -> program for fuzz_pipes.cc, behind 512 bytes of SRAM."""
+    start = bytes([32]) + b"".join(struct.pack("<f", (i * 37 % 64 - 20) / 8) for i in range(128))
+    load = dma(1, (SRAM, 0), (DATA, 0), (32, 8, 0, 0), (64, 0, 0, 32, 0, 0))
+    store = dma(0, (DATA, 0x1000), (SRAM, 0x4000), (32, 4, 2, 0), (256, 1024, 0, 64, 256, 0))
+    yield "dma", start + load + store + dma(1, (SRAM, 0x1000), (SRAM, 0), (32, 4, 0, 0), (32, 0, 0, 0, 0, 0))
+    yield "dma-host", start + dma(1, (SRAM, 0), (HOST, 8), (64, 4, 0, 0), (64, 0, 0, 100, 0, 0)) + \
+        dma(0, (HOST, 64), (SRAM, 0), (17, 3, 0, 0), (32, 0, 0, 32, 0, 0))
+    yield "dma-pad", start + dma(1, (SRAM, 0x4000), (DATA, 0), (32, 8, 1, 1), (32, 0, 0, 16, 0, 0),
+                                 bytes([8, 1, 0, 0, 16, 6, 1, 1]))
+    for flags in (0, 1, 2, 4, 8, 16, 31):
+        yield f"matrix-f32-{flags}", start + matrix(0, 17, 33, 9, flags)
+        yield f"matrix-i8-{flags}", start + matrix(1, 17, 33, 9, flags)
+    for operation in [*range(1, 13), *range(16, 26), *range(32, 36), *range(48, 52), *range(64, 68)]:
+        types = 0x40 | 4 if operation == 64 else 0x41 if operation == 51 else 0
+        pitch = 4 if 48 <= operation < 52 else 32 if operation == 65 else 160
+        yield f"vector-{operation}", start + vector(operation, types, 0, 5, 37, (pitch, 160, 160, 160))
+    yield "vector-i32", start + b"".join(vector(n, 1, 0x11, 3, 20, (80, 80, 80, 80)) for n in (2, 4, 6, 12, 34))
+    yield "flags", start + load + flag("set", 3, 1) + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + \
+        flag("set", 1, 4) + flag("wait", 1, 4) + store + flag("set", 4, 0) + flag("wait", 4, 0) + bytes([6, 31])
+    yield "deadlock", start + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + bytes([6, 31])
+    yield "local", start + bytes([7]) + pointer(SRAM, 256) + bytes([39, 3]) + bytes([7]) + pointer(SRAM, 512) + \
+        bytes([39, 1]) + dma(1, (2, 0), (DATA, 0), (39, 1, 0, 0)) + bytes([15]) + pointer(2, 0) + bytes([0, 0])
+
+
+def device():
+    """Name -> actions for fuzz_device.cc."""
+    def submit(queue, *packets):
+        return bytes([0, queue, len(packets) - 1]) + b"".join(packets)
+
+    def vram(offset):
+        return struct.pack("<BH", 0, offset)
+
+    def host(offset):
+        return struct.pack("<BH", 3, offset)
+
+    def code(*words):
+        words = list(words) + [0] * (len(words) % 2)
+        return bytes([215, 0, len(words) // 2 - 1]) + struct.pack(f"<{len(words)}I", *words)
+
+    signal = bytes([6 + 130]) + host(64) + bytes([1, 5])
+    launch = bytes([2]) + vram(0) + vram(0x100) + bytes([1, 2] + [1, 0, 1, 0] + [1])
+    copy = bytes([3]) + vram(0x400) + host(0x400) + bytes([64, 3, 128, 96])
+    fill = bytes([4]) + host(0x800) + bytes([1, 3]) + bytes([16, 7])
+    wait = bytes([5]) + host(64) + bytes([5, 0])
+    stamp, counters = bytes([7]) + vram(0x900), bytes([8]) + vram(0xa00)
+    indirect = bytes([9]) + vram(0x1000) + bytes([1, 2])
+    moment = bytes([239, 2, 0])
+    yield "packets", submit(0, signal, copy, fill, stamp) + submit(1, wait, counters, bytes([1])) + moment
+    yield "launch", code(0x00053603, 0x00008067) + submit(2, launch, signal) + moment
+    yield "barrier", code(0x0200300b, 0x00008067) + submit(2, launch) + submit(3, launch) + moment
+    yield "spin", code(0x0000006f) + submit(2, launch) + moment + bytes([100, 66, 3]) + moment + bytes([100, 2])
+    yield "indirect", submit(0, indirect) + submit(1, bytes([0])) + moment + bytes([100, 4, 101, 1, 5])
+    yield "reset", submit(0, copy, copy) + bytes([242]) + submit(0, signal) + bytes([240]) + bytes([241]) + moment
+    yield "life", submit(0, wait) + moment + bytes([100, 2]) + bytes([200, 1]) + bytes([201, 1, 1]) + moment
+    yield "tables", submit(0, copy) + bytes([150, 0xe1, 0, 2, 0, 0x2f, 1]) + submit(0, copy) + moment
+
+
+def firmware():
+    """Name -> actions for fuzz_firmware.cc."""
+    make = lambda queue: bytes([0, queue])
+    command = lambda op, queue, *args: bytes([90 + op, queue, 1, *args, *bytes(3 - len(args))])
+    packet = lambda kind, queue: bytes([150 + kind, queue, 8, 16, 64, 0, 0, 0, 0, 1])
+    yield "queues", b"".join(make(n) + packet(6, n) for n in range(8)) + command(13, 0)
+    yield "fault", make(0) + packet(0, 0) + packet(6, 0) + command(6, 0, 0) + command(12, 0) + command(5, 0) + \
+        command(3, 1)
+    yield "others", b"".join(command(op, 0, 1) for op in range(15))
+    yield "descriptors", make(1) + bytes([201, 1, 16, 3]) + make(1) + bytes([200, 1, 34, 179]) + make(2)
+
+
+def write(target, name, data):
+    folder = os.path.join(HERE, "corpus", target)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "wb") as out:
+        out.write(data)
+
+
+def main():
+    package = firmware_package()
+    write("package", "seed-sealed", b"\1" + package)
+    write("package", "seed-plain", b"\0" + package)
+    write("hardware-tree", "seed-tree", hardware_tree())
+    write("kernel-file", "seed-kernel", kernel_file())
+    write("source-lines", "seed-kernel", kernel_file("-g1"))
+    for name, data in pipes():
+        write("pipes", "seed-" + name, data)
+    for name, data in device():
+        write("device", "seed-" + name, data)
+    for name, data in firmware():
+        write("firmware", "seed-" + name, data)
+    write("weights", "seed-weights", b"\1" + weights())
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ run() { # name, command...: the command prints TAP
 		tail -n 25 "$logs/$name.log" | sed 's/^/       | /'
 }
 
+run kernel.style tests/vm/kernel-style.sh
 run vm.firmware tests/vm/firmware-host.sh
 run vm.demo tests/vm/same-results.sh
 run vm.glue tests/vm/qemu-glue.sh

@@ -145,6 +145,8 @@ class Session {
         NPU_REG_MBOX_ADDR, NPU_REG_MBOX_DB,   NPU_REG_CTX_TABLE,  NPU_REG_QUEUE_TABLE, NPU_REG_TLB_INV,
         NPU_REG_INJ_KIND,  NPU_REG_INJ_COUNT, NPU_REG_INJ_ADDR,   NPU_REG_INJ_SEED,    NPU_REG_INJ_CTRL};
     const uint8_t kind = in_.Take<uint8_t>();
+    if (kind >= 240) return Inject();
+    if (kind >= 225) return Windows();
     const uint64_t reg = kind < 200 ? kRegisters[kind % std::size(kRegisters)] + kind / 100 * 4 : Number(in_);
     const unsigned size = kind % 16 < 14 ? (kind & 1 ? 4 : 8) : in_.Below(10);
     // A package would start the other firmware, which then shares the management port with this one: FW_CTRL is
@@ -152,6 +154,23 @@ class Session {
     if (reg / 8 * 8 == NPU_REG_FW_SIZE) return;
     bench_.Set(reg, Number(in_), size);
     bench_.Get(Number(in_), size);
+  }
+
+  void Inject() {
+    bench_.Set(NPU_REG_INJ_KIND, in_.Below(NPU_INJ_KINDS + 1));
+    bench_.Set(NPU_REG_INJ_COUNT, Number(in_));
+    bench_.Set(NPU_REG_INJ_ADDR, Number(in_), 8);
+    bench_.Set(NPU_REG_INJ_CTRL, 1 + in_.Below(8) / 7);
+    bench_.Get(NPU_REG_INJ_STATUS);
+  }
+
+  // What tools read beside the work.
+  void Windows() {
+    const uint64_t at = in_.Take<uint8_t>() * 4;
+    for (uint64_t window : {NPU_ROM_OFFSET, NPU_CORE_OFFSET, NPU_SLOT_OFFSET, 0u, NPU_DOORBELL_OFFSET})
+      bench_.Get(window + at, at % 8 ? 4 : 8);
+    bench_.Mg(NPU_MG_SENSOR_TEMP + at % 128);
+    bench_.MgSet(NPU_MG_CLOCK_KHZ, 400000 + at % 4 * 200000);
   }
 
   // Words of the tables and rings, while the device may be reading them.
@@ -198,6 +217,8 @@ class Session {
         bench_.Doorbell(Queue(), Number(in_));
         return;
       default:
+        bench_.Set(NPU_DOORBELL_OFFSET + Queue() * NPU_DOORBELL_STRIDE + in_.Below(16), Number(in_),
+                   1u << in_.Below(4));
         bench_.Set(NPU_DOORBELL_OFFSET + Number(in_), Number(in_), 1u << in_.Below(4));
     }
   }

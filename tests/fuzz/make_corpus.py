@@ -190,12 +190,32 @@ def pipes():
         types = 0x40 | 4 if operation == 64 else 0x41 if operation == 51 else 0
         pitch = 4 if 48 <= operation < 52 else 32 if operation == 65 else 160
         yield f"vector-{operation}", start + vector(operation, types, 0, 5, 37, (pitch, 160, 160, 160))
+    yield "vector-i32-all", start + b"".join(
+        vector(n, 1, 0, 3, 20, (4 if n >= 48 else 80, 80, 80, 80)) for n in [*range(1, 13), *range(32, 36), 48, 49, 50])
     yield "vector-i32", start + b"".join(vector(n, 1, 0x11, 3, 20, (80, 80, 80, 80)) for n in (2, 4, 6, 12, 34))
     yield "flags", start + load + flag("set", 3, 1) + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + \
         flag("set", 1, 4) + flag("wait", 1, 4) + store + flag("set", 4, 0) + flag("wait", 4, 0) + bytes([6, 31])
     yield "deadlock", start + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + bytes([6, 31])
     yield "local", start + bytes([7]) + pointer(SRAM, 256) + bytes([39, 3]) + bytes([7]) + pointer(SRAM, 512) + \
         bytes([39, 1]) + dma(1, (2, 0), (DATA, 0), (39, 1, 0, 0)) + bytes([15]) + pointer(2, 0) + bytes([0, 0])
+
+
+def core():
+    """Name -> input of fuzz_core.cc: blocks, data, code."""
+    def program(*words):
+        return bytes([1, 2]) + struct.pack("<8I", *range(8)) + struct.pack(f"<{len(words)}I", *words)
+
+    amo = lambda funct5, funct3, rd, rs2: funct5 << 27 | rs2 << 20 | 10 << 15 | funct3 << 12 | rd << 7 | 0x2F
+    csr = lambda number, rd: number << 20 | 2 << 12 | rd << 7 | 0x73
+    ret = 0x00008067
+    for width in (2, 3):
+        yield f"amo-{width}", program(*(amo(n, width, 11, 12) for n in (0, 1, 4, 8, 12, 16, 20, 24, 28)),
+                                      amo(2, width, 13, 0), amo(3, width, 14, 12), ret)
+    yield "csr", program(*(csr(n, 11) for n in [*range(0xCC0, 0xCCD), 0xC00, 0xC01, 0xC02, 1, 2, 3]), ret)
+    yield "memory", program(0x00053583, 0x00B53423, 0x00052587, 0x00B52827, 0x00A505B3, 0xFEB13C23, 0xFF813603, ret)
+    yield "traps", program(0x00100073)
+    yield "ecall", program(0x00000073)
+    yield "wild", program(0x00003583)
 
 
 def device():
@@ -259,6 +279,8 @@ def main():
     write("source-lines", "seed-kernel", kernel_file("-g1"))
     for name, data in pipes():
         write("pipes", "seed-" + name, data)
+    for name, data in core():
+        write("core", "seed-" + name, data)
     for name, data in device():
         write("device", "seed-" + name, data)
     for name, data in firmware():

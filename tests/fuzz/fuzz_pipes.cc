@@ -32,6 +32,12 @@ uint64_t Pointer(fuzz::Input& in) {
       return NPU_LOCAL_STACK_BASE + offset;
     case 4:
       return in.Below(8) ? NPU_LOCAL_SRAM_BASE + offset : in.Take<uint64_t>();
+    case 6: {  // around an end
+      static constexpr uint64_t kEnds[] = {NPU_LOCAL_SRAM_BASE + kSramBytes, fuzz::kDataPtr + fuzz::kDataBytes,
+                                           NPU_LOCAL_STACK_BASE + NPU_LOCAL_STACK_BYTES,
+                                           fuzz::kHostPtr + fuzz::kHostBytes - 20};
+      return kEnds[offset >> 8 & 3] - (offset & 0xff);
+    }
     default:
       return NPU_LOCAL_SRAM_BASE + (offset & ~3u);
   }

@@ -183,6 +183,13 @@ def pipes():
         dma(0, (HOST, 64), (SRAM, 0), (17, 3, 0, 0), (32, 0, 0, 32, 0, 0))
     yield "dma-pad", start + dma(1, (SRAM, 0x4000), (DATA, 0), (32, 8, 1, 1), (32, 0, 0, 16, 0, 0),
                                  bytes([8, 1, 0, 0, 16, 6, 1, 1]))
+    for end in range(4):  # up to an end, and over it
+        for count in (8, 9, 16):
+            at = (6, end << 8 | 8)
+            yield f"end-{end}-{count}-in", start + dma(1, (SRAM, 0) if end % 2 else at, at, (count, 0, 0, 0))
+            yield f"end-{end}-{count}-out", start + dma(0, at, (SRAM, 0) if end % 2 else at, (count, 0, 0, 0))
+        yield f"end-{end}-to", start + dma(1, (6, end << 8 | 8), (DATA, 0), (12, 0, 0, 0))
+        yield f"end-{end}-from", start + dma(0, (DATA, 0), (6, end << 8 | 8), (12, 0, 0, 0))
     for flags in (0, 1, 2, 4, 8, 16, 31):
         yield f"matrix-f32-{flags}", start + matrix(0, 17, 33, 9, flags)
         yield f"matrix-i8-{flags}", start + matrix(1, 17, 33, 9, flags)
@@ -213,6 +220,11 @@ def core():
                                       amo(2, width, 13, 0), amo(3, width, 14, 12), ret)
     yield "csr", program(*(csr(n, 11) for n in [*range(0xCC0, 0xCCD), 0xC00, 0xC01, 0xC02, 1, 2, 3]), ret)
     yield "memory", program(0x00053583, 0x00B53423, 0x00052587, 0x00B52827, 0x00A505B3, 0xFEB13C23, 0xFF813603, ret)
+    # loads, stores and an exchange around the pointers in s2 .. s9
+    yield "ends", program(*((0 << 20 | (18 + n) << 15 | 3 << 12 | 11 << 7 | 0x03) for n in range(8)),
+                          *((11 << 20 | (18 + n) << 15 | 3 << 12 | 0x23) for n in range(4)), amo(0, 3, 11, 12), ret)
+    yield "stack-end", program(8 << 20 | 21 << 15 | 3 << 12 | 11 << 7 | 0x03)
+    yield "sram-end", program(11 << 20 | 20 << 15 | 3 << 12 | 8 << 7 | 0x23)
     yield "traps", program(0x00100073)
     yield "ecall", program(0x00000073)
     yield "wild", program(0x00003583)

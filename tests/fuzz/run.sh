@@ -48,8 +48,8 @@ for target in $targets; do
 	passed=$((passed + 1))
 	inputs=$(find "tests/fuzz/corpus/$target" -type f | wc -l)
 	if [ "$seconds" != 0 ]; then
-		count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$target.log")
-		rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$build/$target.log")
+		count=$(sed -n 's/^stat::number_of_executed_units: *//p' "$build/$target.log" | tail -n 1)
+		rate=$(sed -n 's/^stat::average_exec_per_sec: *//p' "$build/$target.log" | tail -n 1)
 		printf '  ok   %-14s %10s executions, %6s a second\n' "$target" "$count" "$rate"
 	else
 		printf '  ok   %-14s %3s inputs of its corpus\n' "$target" "$inputs"

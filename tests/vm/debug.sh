@@ -29,7 +29,7 @@ tools/setup/build-module.sh "$kernel" "$NPU_ROOT/build/kernel-debug" || exit 1
 # loglevel=8: warnings must reach the log.  kasan_multi_shot: the first report does not hide the next.
 check vm --title "In the VM, on a kernel that watches the driver" --logs "$logs" --slower 10 --vm-timeout 5400 \
   --only "${NPU_DEBUG_ONLY:-}" --vm-last "sh /npu/tests/vm/debug-guest.sh" --vm-run "tools/vm/run --kernel-dir $kernel \
-  --module build/kernel-debug/npu.ko --memory 4G --boot-timeout 300 --append loglevel=8 --append kasan_multi_shot"
+  --module build/kernel-debug/npu.ko --memory 2G --boot-timeout 300 --append loglevel=8 --append kasan_multi_shot"
 
 if [ ! -s "$console/console.log" ]; then
   result="not ok 1 - the kernel's log is there ($console/console.log)"

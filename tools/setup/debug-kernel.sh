@@ -16,7 +16,7 @@ unpack() { # VERSION, DIRECTORY
   echo "unpacking $package $1"
   # Hardware that the guest has not: a third of the tree.  What Kconfig and the Makefiles read stays.
   dpkg-deb --fsys-tarfile "$2"/*.deb | tar -xO "./usr/src/$package.tar.xz" | xz -dcT0 | tar -x -C "$2" --wildcards \
-    --exclude='*/drivers/gpu/drm/amd/*.[ch]' --exclude='*/drivers/net/*.[ch]' --exclude='*/drivers/media/*.[ch]' \
+    --exclude='*/drivers/gpu/drm/amd/*.[ch]' --exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/media/*.[ch]' \
     --exclude='*/sound/*/*.c' --exclude='*/Documentation/*.[rt][sx]t' --exclude='*/tools/testing/*.[ch]'
   rm "$2"/*.deb
   mv "$2/$package" "$2/source"

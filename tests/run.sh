@@ -27,8 +27,8 @@ sanitized() { # name, sanitizers, suites, their programs
 check host
 if [ "$mode" != fast ]; then
 	export UBSAN_OPTIONS=print_stacktrace=1 ASAN_OPTIONS=detect_leaks=1 TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
-	sanitized asan address,undefined '^(core|device|mgmt|hal|runtime)(\.[a-z_]*|-sim|)$' 'test-(core|hal|runtime)|device-|mgmt-|npu-fwpack'
-	sanitized tsan thread '^(device|hal|runtime)(\.[a-z_]*|-sim|)$' 'test-(hal|runtime)|device-'
+	sanitized asan address,undefined '^(core|device|mgmt|hal|runtime)(\.[a-z0-9_]*|-sim|)$' 'test-(core|hal|runtime)|device-|mgmt-|npu-fwpack'
+	sanitized tsan thread '^(device|hal|runtime)(\.[a-z0-9_]*|-sim|)$' 'test-(hal|runtime)|device-'
 fi
 if [ "$mode" = all ]; then
 	check vm

@@ -20,8 +20,8 @@ template <class Ask>
 Error ResumeQueue(const Queue& queue, uint32_t mode, Ask ask) {
   if (mode != NPU_RESUME_SKIP && mode != NPU_RESUME_FLUSH) return Fail(EINVAL, "resume mode {} does not exist", mode);
   const volatile npu_queue_status* now = queue.status();
-  const uint64_t rptr = now->rptr, fault_seq = now->fault_seq;
-  const bool stopped = now->state == NPU_QUEUE_FAULTED;
+  const uint64_t rptr = LoadShared(now->rptr), fault_seq = LoadShared(now->fault_seq);
+  const bool stopped = LoadShared(now->state) == NPU_QUEUE_FAULTED;
   const Clock::time_point deadline = Clock::now() + std::chrono::seconds(5);
   Error answer = ask();
   // This process may have seen the stop before the firmware has, which then knows of nothing to resume.
@@ -30,7 +30,8 @@ Error ResumeQueue(const Queue& queue, uint32_t mode, Ask ask) {
     answer = ask();
   }
   if (answer) return answer;
-  while (now->state == NPU_QUEUE_FAULTED && now->rptr == rptr && now->fault_seq == fault_seq) {
+  while (LoadShared(now->state) == NPU_QUEUE_FAULTED && LoadShared(now->rptr) == rptr &&
+         LoadShared(now->fault_seq) == fault_seq) {
     if (Clock::now() >= deadline) return Fail(EIO, "queue {} does not leave its stop", queue.id());
     std::this_thread::yield();
   }

@@ -129,7 +129,7 @@ Error Context::Wait(uint64_t* word, uint64_t value, uint32_t cond, Clock::time_p
     // other.
     arm.store(1, std::memory_order_seq_cst);
     if (Met(fence.load(std::memory_order_seq_cst), value, cond)) return {};
-    if (queue && queue->status()->state != NPU_QUEUE_OK) {
+    if (queue && LoadShared(queue->status()->state) != NPU_QUEUE_OK) {
       return Fail(EIO, "queue {} has stopped", queue->id());
     }
     if (machine_->Read32(NPU_REG_FW_STATE) == NPU_FW_STATE_CRASHED)

@@ -26,7 +26,7 @@ FenceSlot::~FenceSlot() {
 }
 
 Status FenceSlot::Open() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(open_mutex_);
   if (number_) return {};
   NPU_TRY(memory_.Register(va_, sizeof(uint64_t), NPU_BOUNDS_READ | NPU_BOUNDS_WRITE, Owner::kInternal,
                            reinterpret_cast<char*>(word_), "(runtime: timeline)", &number_));
@@ -35,8 +35,11 @@ Status FenceSlot::Open() {
 }
 
 void FenceSlot::Fail(uint64_t reached, const Status& why) {
-  std::lock_guard lock(mutex_);
-  failures_.push_back({reached, UINT64_MAX, why});
+  std::lock_guard open(open_mutex_);
+  {
+    std::lock_guard lock(mutex_);
+    failures_.push_back({reached, UINT64_MAX, why});
+  }
   pointer_.store(0, std::memory_order_release);
   if (number_) memory_.Release(number_);
   number_.reset();

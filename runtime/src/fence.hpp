@@ -64,8 +64,10 @@ class FenceSlot {
   const uint64_t offset_, va_;
   uint64_t* const word_;
   std::atomic<uint64_t> pointer_{0};
-  mutable std::mutex mutex_;  // guards both below
+  // Open and Fail one after another; guards number_.  Held while the memory's own lock is taken.
+  std::mutex open_mutex_;
   std::shared_ptr<Allocation> number_;
+  mutable std::mutex mutex_;  // guards failures_; nothing else is taken under it, since State is asked under other locks
   std::vector<Failure> failures_;
 };
 

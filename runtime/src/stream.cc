@@ -68,7 +68,7 @@ Status Stream::EnsureQueue() {
 // What every submission does first: the stream must be whole.
 Status Stream::Prepare() {
   NPU_TRY(EnsureQueue());
-  if (error_.ok() && queue_->status()->state != NPU_QUEUE_OK) CheckFaultLocked();
+  if (error_.ok() && hal::LoadShared(queue_->status()->state) != NPU_QUEUE_OK) CheckFaultLocked();
   return error_;
 }
 
@@ -285,11 +285,9 @@ Status Stream::Counters(npu_counters* counters) {
   // The device updates them packet by packet: a read index that has not moved means that they belong together.
   uint64_t before, after;
   do {
-    before = status->rptr;
-    std::atomic_thread_fence(std::memory_order_acquire);
-    for (size_t i = 0; i < sizeof(*counters) / 8; i++) to[i] = from[i];
-    std::atomic_thread_fence(std::memory_order_acquire);
-    after = status->rptr;
+    before = hal::LoadShared(status->rptr);
+    for (size_t i = 0; i < sizeof(*counters) / 8; i++) to[i] = hal::LoadShared(from[i]);
+    after = hal::LoadShared(status->rptr);
   } while (before != after);
   return {};
 }

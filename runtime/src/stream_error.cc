@@ -22,7 +22,7 @@ void Stream::Kick() {
 
 void Stream::CheckFault() {
   std::shared_ptr<hal::Queue> q = queue();
-  if (!q || q->status()->state == NPU_QUEUE_OK) return;
+  if (!q || hal::LoadShared(q->status()->state) == NPU_QUEUE_OK) return;
   std::lock_guard lock(mutex_);
   CheckFaultLocked();
 }
@@ -30,10 +30,10 @@ void Stream::CheckFault() {
 void Stream::CheckFaultLocked() {
   if (!queue_ || !error_.ok()) return;
   const volatile npu_queue_status* status = queue_->status();
-  uint32_t state = status->state;
+  uint32_t state = hal::LoadShared(status->state);
   if (state == NPU_QUEUE_OK) return;
   std::atomic_thread_fence(std::memory_order_acquire);
-  uint64_t packet = status->rptr;
+  uint64_t packet = hal::LoadShared(status->rptr);
   if (state == NPU_QUEUE_FAULTED && HealWait(*queue_, packet)) return;
   Status why;
   if (state == NPU_QUEUE_DEAD) {
@@ -67,9 +67,9 @@ Status Stream::FaultStatus(hal::Queue& queue, uint64_t packet) {
                            upstream.message);
     }
   }
-  uint32_t kind = queue.status()->error;
+  uint32_t kind = hal::LoadShared(queue.status()->error);
   npuFault fault;
-  if (context_->faults().Find(queue.status()->fault_seq, queue.id(), &fault)) {
+  if (context_->faults().Find(hal::LoadShared(queue.status()->fault_seq), queue.id(), &fault)) {
     return Status{fault.error, FaultSentence(fault)};
   }
   return npu::rt::Fail(FaultError(kind), "packet {} of queue {}: {} (its record was dropped: the fault ring was full)",
@@ -96,7 +96,7 @@ Status Stream::Reset() {
   if (error_.ok()) return {};
   if (queue_) {
     Ring();  // so that the flush takes what a batch has not published yet
-    uint32_t state = queue_->status()->state;
+    uint32_t state = hal::LoadShared(queue_->status()->state);
     if (state == NPU_QUEUE_DEAD) {
       std::lock_guard guard(queue_mutex_);
       queue_.reset();

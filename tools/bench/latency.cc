@@ -53,7 +53,7 @@ class NullLauncher {
   void Poll() {
     std::atomic_ref<uint64_t> fence(*static_cast<uint64_t*>(fence_->map()));
     while (fence.load(std::memory_order_acquire) != value_) {
-      if (queue_->status()->state != NPU_QUEUE_OK) Fail("the null kernel's queue faulted");
+      if (hal::LoadShared(queue_->status()->state) != NPU_QUEUE_OK) Fail("the null kernel's queue faulted");
     }
   }
 

@@ -88,6 +88,12 @@ class Buffer {
   Memory memory_ = Memory::kDevice;
 };
 
+// A word of a queue's status that the device may be storing at the same time.  Orders later loads behind itself.
+template <class T>
+T LoadShared(const volatile T& word) {
+  return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
+}
+
 // A user-mode queue.  Destroying it kills what runs.
 class Queue {
  public:
@@ -95,6 +101,7 @@ class Queue {
   uint32_t id() const { return id_; }
   npu_packet* ring() const { return ring_; }
   uint32_t ring_packets() const { return ring_packets_; }
+  // Read its words with LoadShared.
   const volatile npu_queue_status* status() const { return status_; }
   // Publishes packets before write index wptr (never wrapped).  Orders earlier stores to the ring before itself.
   virtual void Doorbell(uint64_t wptr) = 0;

@@ -26,8 +26,8 @@ static void garbage_faults_the_queue_only(void**) {
   std::memcpy(rig.queue->ring(), &garbage, sizeof(garbage));
   rig.queue->Doorbell(rig.submitted = 1);
   assert_int_equal(rig.Wait().code, EIO);
-  assert_int_equal(rig.queue->status()->state, NPU_QUEUE_FAULTED);
-  assert_int_equal(rig.queue->status()->error, NPU_FAULT_BAD_PACKET);
+  assert_int_equal(LoadShared(rig.queue->status()->state), NPU_QUEUE_FAULTED);
+  assert_int_equal(LoadShared(rig.queue->status()->error), NPU_FAULT_BAD_PACKET);
   npu_fault_record record = LastRecord(*rig.device);
   assert_int_equal(record.kind, NPU_FAULT_BAD_PACKET);
   assert_int_equal(record.queue, rig.queue->id());
@@ -56,7 +56,7 @@ static void a_wild_doorbell_faults(void**) {
   Rig rig;
   rig.queue->Doorbell(100000);
   assert_int_equal(rig.device->Wait(*rig.fence->buffer, 0, 1, NPU_WAIT_GE, In(10000), rig.queue.get()).code, EIO);
-  assert_int_equal(rig.queue->status()->error, NPU_FAULT_BAD_DOORBELL);
+  assert_int_equal(LoadShared(rig.queue->status()->error), NPU_FAULT_BAD_DOORBELL);
 }
 
 static void out_of_bounds_copies_change_nothing(void**) {
@@ -96,12 +96,12 @@ static void a_queue_goes_on_behind_the_fault(void**) {
   rig.Submit(FillPacket(rig.memory->pointer(65536), 1, 1));
   rig.Submit(FillPacket(rig.memory->pointer(0), 2, 16));
   assert_int_equal(rig.Wait().code, EIO);
-  assert_int_equal(rig.queue->status()->rptr, 0);
+  assert_int_equal(LoadShared(rig.queue->status()->rptr), 0);
   assert_int_equal(rig.memory->as<char>()[0], 0);
   AssertOk(rig.queue->Resume(NPU_RESUME_SKIP));
   AssertOk(rig.Wait());
   assert_int_equal(rig.memory->as<char>()[0], 2);
-  assert_int_equal(rig.queue->status()->state, NPU_QUEUE_OK);
+  assert_int_equal(LoadShared(rig.queue->status()->state), NPU_QUEUE_OK);
 }
 
 static void a_flush_drops_what_was_published(void**) {
@@ -110,7 +110,7 @@ static void a_flush_drops_what_was_published(void**) {
   rig.Submit(FillPacket(rig.memory->pointer(0), 2, 16));
   assert_int_equal(rig.Wait().code, EIO);
   AssertOk(rig.queue->Resume(NPU_RESUME_FLUSH));
-  assert_int_equal(rig.queue->status()->rptr, 2);
+  assert_int_equal(LoadShared(rig.queue->status()->rptr), 2);
   rig.Submit(FillPacket(rig.memory->pointer(100), 3, 16));
   AssertOk(rig.Wait());
   assert_int_equal(rig.memory->as<char>()[0], 0);

@@ -85,7 +85,7 @@ static void large_pages_can_be_taken_apart(void**) {
   for (int i = 0; i < 8192; i++) assert_int_equal(rig.memory->as<char>()[i], 0x11);
   rig.Submit(CopyPacket(rig.memory->pointer(), big.pointer(3 << 20), 4096));
   assert_int_equal(rig.Wait().code, EIO);
-  assert_int_equal(rig.queue->status()->error, NPU_FAULT_PAGE);
+  assert_int_equal(LoadShared(rig.queue->status()->error), NPU_FAULT_PAGE);
 }
 
 static void unbinding_takes_effect_at_once(void**) {

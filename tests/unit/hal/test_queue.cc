@@ -17,8 +17,8 @@ static void copies_between_all_memories(void**) {
   rig.Submit(CopyPacket(rig.host->pointer(32768), rig.memory->pointer(32768), 32767));
   AssertOk(rig.Wait());
   for (int i = 0; i < 32767; i++) assert_int_equal(host[32768 + i], host[i]);
-  assert_int_equal(rig.queue->status()->rptr, 3);
-  assert_int_equal(rig.queue->status()->counters.copy_bytes, 3 * 32767);
+  assert_int_equal(LoadShared(rig.queue->status()->rptr), 3);
+  assert_int_equal(LoadShared(rig.queue->status()->counters.copy_bytes), 3 * 32767);
 }
 
 static void rings_wrap(void**) {
@@ -33,7 +33,7 @@ static void rings_wrap(void**) {
   }
   AssertOk(rig.Wait());
   for (int i = 0; i < 200; i++) assert_int_equal(words[i], static_cast<uint8_t>(i + 1));
-  assert_int_equal(rig.queue->status()->rptr, 200);
+  assert_int_equal(LoadShared(rig.queue->status()->rptr), 200);
 }
 
 static void waits_have_a_deadline(void**) {

@@ -51,8 +51,9 @@ bool Dispatcher::SyncStatus(Slot& slot) {
   if (!slot.sync_status) return true;
   const npu_model_host_ops& ops = *platform_.ops;
   uint64_t status = slot.desc.status_addr;
-  if (ops.dma_store64(platform_.opaque, status + offsetof(npu_queue_status, fault_seq), 0)) return false;
+  // The state first: whoever sees another word of the page change knows that the stop is over.
   if (ops.dma_store64(platform_.opaque, status + offsetof(npu_queue_status, state), NPU_QUEUE_OK)) return false;
+  if (ops.dma_store64(platform_.opaque, status + offsetof(npu_queue_status, fault_seq), 0)) return false;
   slot.q->faulted = false;
   slot.sync_status = false;
   return StoreRptr(slot);

@@ -33,6 +33,7 @@ enum npu_fault_kind {
 	NPU_FAULT_TRAP = 19,         /* the operator stopped itself (npu_trap or ebreak); extra[0] = its code */
 	NPU_FAULT_DEADLOCK = 20,     /* a wait_flag or barrier that nothing can release; extra[0] = flags waited for */
 	NPU_FAULT_TIMEOUT = 21,      /* no progress for the queue's limit: killed by the firmware */
+	NPU_FAULT_RESET = 22,        /* lost by a reset of its core or device that another queue made necessary: not guilty */
 	/* queues */
 	NPU_FAULT_BAD_PACKET = 24,   /* detail = enum npu_packet_error */
 	NPU_FAULT_BAD_DOORBELL = 25, /* write index behind the read index or more than a ring ahead */

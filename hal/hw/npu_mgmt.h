@@ -50,7 +50,7 @@
 /* Doorbells of queues without slot, and the queues' registers. */
 #define NPU_MG_DB_NEXT 0x090u  /* RO: a rung queue without slot + 1, and takes its mark away; 0 = none */
 #define NPU_MG_DB_QUEUE 0x094u /* RW: selects the queue for the two below */
-#define NPU_MG_DB_WPTR 0x098u  /* RO 64: doorbell value latched */
+#define NPU_MG_DB_WPTR 0x098u  /* RW 64: doorbell value latched; written when a queue starts with an index other than 0 */
 #define NPU_MG_DB_CLEAR 0x0a0u /* WO: any value: doorbell value = 0, mark taken away (queue creation) */
 #define NPU_MG_DB_DEAD 0x0a4u  /* WO: 1 = doorbells of this queue are ignored; 0 = heard again.  All are dead after reset */
 
@@ -65,6 +65,7 @@
 #define NPU_MG_SLOT_CMD_KILL 3u    /* abort the packet in work at once with fault kind SLOT_KILL_KIND (0: no record); then FAULTED and marked */
 #define NPU_MG_SLOT_CMD_SKIP 4u    /* of a FAULTED slot: finish without the packet at fault, go on */
 #define NPU_MG_SLOT_CMD_FLUSH 5u   /* of a FAULTED slot: rptr = doorbell value, state IDLE, queue status OK */
+#define NPU_MG_SLOT_CMD_DRAIN 6u   /* as UNMAP, but only at a packet boundary */
 #define NPU_MG_SLOT_STATE 0x08u    /* RO: enum npu_slot_state */
 #define NPU_MG_SLOT_RESULT 0x0cu   /* RO: enum npu_admin_status of the last command */
 #define NPU_MG_SLOT_SET_RPTR 0x10u /* RW 64: read index for MAP */
@@ -76,6 +77,10 @@
 #define NPU_MG_SLOT_PRIORITY 0x38u /* RW: priority of the mapped queue */
 #define NPU_MG_SLOT_STARVED 0x3cu /* RO: 1 = RUNNING, but its launch has blocks left and no core runs one: others hold the cores */
 
+/* Cores. */
+#define NPU_MG_CORE_RESET 0x0c0u /* WO 64: bit mask of cores; a block there ends at once, its launch faults with NPU_FAULT_RESET */
+#define NPU_MG_CORE_STUCK 0x0c8u /* RO 64: bit mask of cores whose block does not end although killed or reset */
+
 /* Sensors and RAS inputs. */
 #define NPU_MG_SENSOR_TEMP 0x200u     /* RO: millidegrees, signed */
 #define NPU_MG_SENSOR_POWER 0x204u    /* RO: milliwatts, averaged since the last read */
@@ -83,7 +88,8 @@
 #define NPU_MG_SENSOR_BUSY 0x210u     /* RO 64: sum over cores of busy host-independent cycles */
 #define NPU_MG_SENSOR_ECC_CE 0x218u   /* RO 64 */
 #define NPU_MG_SENSOR_ECC_UE 0x220u   /* RO 64 */
-#define NPU_MG_SENSOR_ECC_ADDR 0x228u /* RO 64: of the oldest unread ECC event; reading takes it away; all ones = none */
+#define NPU_MG_SENSOR_ECC_ADDR 0x228u /* RO 64: of the oldest unread ECC event (bit 62: uncorrectable; bit 63: SRAM, see NPU_INJ_SRAM); reading takes it away; all ones = none */
+#define NPU_MG_SENSOR_LINK 0x230u     /* RO 64: link errors */
 #define NPU_MG_CLOCK_KHZ 0x240u       /* RW: core clock; 400000, 600000, 800000 or 1000000 */
 /* Published to the host registers of the same names. */
 #define NPU_MG_HEALTH 0x260u

@@ -177,13 +177,13 @@ NPU_HW_STATIC_ASSERT(sizeof(struct npu_queue_desc) == 128, "queue descriptor");
 
 enum npu_queue_state {
 	NPU_QUEUE_OK = 0,
-	NPU_QUEUE_FAULTED = 1, /* stopped at packet rptr; error = enum npu_fault_kind */
+	NPU_QUEUE_FAULTED = 1, /* stopped at packet rptr; error = enum npu_fault_kind.  Leaving it, the device stores state first */
 	NPU_QUEUE_DEAD = 2,    /* destroyed, or lost with the device */
 };
 
 /* In host memory, written by the device, mapped read-only into the process. */
 struct npu_queue_status {
-	uint64_t rptr;  /* packets finished */
+	uint64_t rptr;  /* packets finished; each store of it wakes sleepers as a fence store does (npu_ctx_desc.irq_arm) */
 	uint32_t state; /* enum npu_queue_state; written before rptr stops moving */
 	uint32_t error;
 	uint64_t fault_seq; /* of the record that tells why */

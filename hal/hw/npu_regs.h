@@ -33,7 +33,7 @@
 #define NPU_MAX_CORES 64u
 
 /* A doorbell page. */
-#define NPU_DB_WPTR 0x0 /* 32/64: new write index of the ring, counted in packets and never wrapped */
+#define NPU_DB_WPTR 0x0 /* 32/64: new write index of the ring, counted in packets and never wrapped; reads the last one latched */
 #define NPU_DB_KICK 0x8 /* any write: look at the queue's wait packet again (after a CPU wrote the awaited value) */
 
 /* MSI-X vectors. */
@@ -122,6 +122,7 @@
 #define NPU_REG_RETIRED_PAGES 0x0230u
 #define NPU_REG_ACTIVE_QUEUES 0x0234u /* RO: queues the firmware knows */
 #define NPU_REG_FAULT_COUNT 0x0238u   /* RO 64: fault records since reset */
+#define NPU_REG_LINK_ERRORS 0x0240u   /* RO 64: bus accesses replayed or failed */
 
 /* Error injection; the driver reaches it for root only. */
 #define NPU_REG_INJ_KIND 0x0300u  /* RW: NPU_INJ_* */
@@ -132,15 +133,16 @@
 #define NPU_REG_INJ_STATUS 0x0318u /* RO: 0, or the errno-like code of a refused injection */
 #define NPU_REG_INJ_DONE 0x0320u  /* RO 64: injections that have happened since reset */
 #define NPU_INJ_NONE 0u
-#define NPU_INJ_HANG 1u          /* the next launch makes no progress until killed */
+#define NPU_INJ_HANG 1u          /* the next launch makes no progress; NPU_REG_INJ_ADDR: 0 = until its queue is killed, 1 = until its core is reset, 2 = until the device is reset */
 #define NPU_INJ_LOST_IRQ 2u      /* swallow an MSI-X message */
 #define NPU_INJ_DMA_ERROR 3u     /* the next host-memory access answers with an error */
 #define NPU_INJ_FW_CRASH 4u      /* illegal instruction on the management hart */
-#define NPU_INJ_ECC_CE 5u
-#define NPU_INJ_ECC_UE 6u
-#define NPU_INJ_LINK 7u
+#define NPU_INJ_ECC_CE 5u        /* a bit flips at NPU_REG_INJ_ADDR and is corrected when read: an offset in device memory, or NPU_INJ_SRAM(core, offset); all ones: somewhere, by the seed */
+#define NPU_INJ_ECC_UE 6u        /* two bits of a word flip: the next read of it faults with NPU_FAULT_ECC, a whole write mends it */
+#define NPU_INJ_LINK 7u          /* a link error: a bus access is replayed, counted and made visible by NPU_EVENT_RAS; NPU_REG_INJ_ADDR: 0 = corrected, 1 = the access fails with NPU_FAULT_BUS */
 #define NPU_INJ_TEMP 8u          /* NPU_REG_INJ_ADDR: millidegrees added to the sensor */
 #define NPU_INJ_KINDS 9u
+#define NPU_INJ_SRAM(core, offset) (1ull << 63 | (uint64_t)(core) << 32 | (offset))
 
 /* Per-core windows (RO). */
 #define NPU_CORE_OFFSET 0x1000u

@@ -11,8 +11,8 @@
  *     management { npu,isa (string), npu,sram-bytes };
  *     cores { npu,count, npu,isa (string), npu,sram-bytes, npu,stack-bytes, npu,clock-hz (u64);
  *       matrix { npu,rows, npu,columns, npu,f32-macs-per-cycle, npu,i8-macs-per-cycle, npu,fill-cycles, npu,dtypes (stringlist) };
- *       vector { npu,lanes, npu,startup-cycles };
- *       dma { npu,bytes-per-cycle, npu,startup-cycles, npu,row-cycles };
+ *       vector { npu,lanes, npu,startup-cycles, npu,divide-cost, npu,function-cost, npu,stochastic-cost, npu,scan-cost, npu,sort-cost, npu,gather-cost };
+ *       dma { npu,bytes-per-cycle, npu,startup-cycles, npu,row-cycles, npu,peer-latency-cycles };
  *     };
  *     timing { npu,memory-bytes-per-cycle, npu,memory-latency-cycles, npu,launch-cycles, npu,block-cycles, npu,copy-bytes-per-cycle, npu,copy-startup-cycles };
  *     features { empty properties, one a feature that is there: npu,bounds, npu,fault-ring, npu,counters, npu,ras ... };

@@ -42,6 +42,15 @@ enum npu_pipe {
 #define NPU_LOCAL_SET 0u /* rd = tagged pointer to [rs1, rs1 + low 32 bits of rs2) of SRAM, permissions NPU_BOUNDS_READ|WRITE >> 8 in bits 33:32 of rs2; takes a free local entry, or 0 if none is left */
 #define NPU_LOCAL_CLEAR 1u /* rs1 = tagged pointer: entry freed, its generation moves */
 
+/*
+ * Peer windows of the local map.  Window i is the SRAM of the core that runs block i of the same launch.  For DMA pipes
+ * only, and only in launches with at most as many blocks as cores, from the first barrier of all blocks on until block i
+ * ends; a block's own window is always there.  Everything else is NPU_FAULT_LOCAL_OOB.
+ */
+#define NPU_LOCAL_PEER_BASE 0x40000000ull
+#define NPU_LOCAL_PEER_STRIDE 0x01000000ull
+#define NPU_LOCAL_PEER_WINDOWS 64u
+
 /* Read-only CSRs of a core. */
 #define NPU_CSR_BLOCK_X 0xcc0
 #define NPU_CSR_BLOCK_Y 0xcc1
@@ -79,6 +88,22 @@ enum npu_dtype {
 	NPU_U32 = 11,
 	NPU_DTYPES = 12,
 };
+/*
+ * Storage: f16, bf16 and i16 take two bytes, f8 and the 8-bit integers one, the others four.  tf32 is an f32 whose low
+ * 13 bits are 0 (and read as 0).  i4 is packed, two to a byte, the even element in the low half; counts of i4 along a row
+ * are even.  e4m3 has no infinity (OCP); its largest number is 448.
+ */
+
+/* Rounding of conversions. */
+enum npu_round {
+	NPU_ROUND_NEAREST = 0,    /* ties to even */
+	NPU_ROUND_ZERO = 1,
+	NPU_ROUND_DOWN = 2,       /* to minus infinity */
+	NPU_ROUND_UP = 3,
+	NPU_ROUND_AWAY = 4,       /* nearest, ties away from zero */
+	NPU_ROUND_STOCHASTIC = 5, /* away from zero with the probability of the part cut off: see the manual */
+	NPU_ROUNDS = 6,
+};
 
 enum npu_desc_error {
 	NPU_DESC_ERR_NONE = 0,
@@ -90,13 +115,14 @@ enum npu_desc_error {
 	NPU_DESC_ERR_FLAGS = 6,
 	NPU_DESC_ERR_RESERVED = 7,
 	NPU_DESC_ERR_OVERLAP = 8,
+	NPU_DESC_ERR_INDEX = 9, /* in detail of NPU_FAULT_LOCAL_OOB: an index operand points outside of its table */
 };
 
 /*
  * DMA: a box of up to four dimensions.  Dimension 0 is contiguous: count[0] bytes.  Strides in bytes, signed, of
  * dimensions 1..3; a count of 0 in dimensions 1..3 reads as 1.  A source stride of 0 broadcasts.
  * dst and src may each be SRAM (local pointer) or device pointer, by pipe:
- * DMA_IN: src device or SRAM, dst SRAM.  DMA_OUT: src SRAM, dst device.
+ * DMA_IN: src device, SRAM or a peer's SRAM (NPU_LOCAL_PEER_*), dst SRAM.  DMA_OUT: src SRAM, dst device or a peer's SRAM.
  * Zero padding: the destination box is written whole; of its positions, those whose index in dimension d (1..3) lies
  * outside [pad_lo[d], pad_lo[d] + valid[d]) get zero and touch no source byte; likewise bytes of dimension 0.  The
  * source pointer is the address of the first valid element, and valid = 0 in all dimensions means no padding.
@@ -104,6 +130,7 @@ enum npu_desc_error {
 enum npu_dma_op {
 	NPU_DMA_COPY = 1,
 	NPU_DMA_FILL = 2, /* dst only: 32-bit pattern in `value`; count[0] a multiple of 4 */
+	NPU_DMA_CONVERT = 3, /* as COPY, but count[0], pad_lo[0] and valid[0] are elements, of the types in `value` (NPU_DMA_TYPES) */
 };
 
 struct npu_dma_desc {
@@ -116,11 +143,13 @@ struct npu_dma_desc {
 	int64_t src_stride[3];
 	uint32_t pad_lo[4];
 	uint32_t valid[4];
-	uint32_t value;
-	uint32_t reserved;
+	uint32_t value; /* FILL: pattern; CONVERT: NPU_DMA_TYPES(...) */
+	uint32_t seed;  /* CONVERT with NPU_ROUND_STOCHASTIC; otherwise 0 */
 };
 NPU_HW_STATIC_ASSERT(sizeof(struct npu_dma_desc) == 128, "dma descriptor");
 #define NPU_DMA_F_PAD (1u << 0)
+#define NPU_DMA_TYPES(dst, src, round) ((uint32_t)(dst) | ((uint32_t)(src) << 8) | ((uint32_t)(round) << 16)) /* enum npu_dtype twice, enum npu_round */
+#define NPU_DMA_SATURATE (1u << 24) /* in `value` of CONVERT, as NPU_VEC_SATURATE */
 
 /*
  * Matrix: D[m][n] = (accumulate ? D[m][n] : bias ? bias[n] : 0) + sum over k of A[m][k] * B[k][n].
@@ -152,6 +181,8 @@ NPU_HW_STATIC_ASSERT(sizeof(struct npu_matrix_desc) == 64, "matrix descriptor");
  * A row pitch of 0 repeats one row; operands with the COL_BCAST flag hold one element a row.  All in SRAM.
  * With NPU_VEC_IMM1 src1 is the constant imm[0] (bit pattern of the operation's type), with NPU_VEC_IMM2 src2 is imm[1].
  * Reductions run along the columns, in ascending order, and write one element a row at base + r * row_pitch.
+ * Index operands are i32.  An index outside of its table faults with NPU_FAULT_LOCAL_OOB, detail NPU_DESC_ERR_INDEX:
+ * operand names the table, bad_index the index's (column, row), and nothing has been written.
  */
 enum npu_vector_op {
 	NPU_V_COPY = 1,
@@ -180,15 +211,28 @@ enum npu_vector_op {
 	NPU_V_CMP_LE = 33,
 	NPU_V_CMP_EQ = 34,
 	NPU_V_SELECT = 35, /* src0 != 0 ? src1 : src2 */
+	NPU_V_CMP_NE = 36,
+	NPU_V_CMP_GT = 37,
+	NPU_V_CMP_GE = 38,
 	NPU_V_RSUM = 48,
 	NPU_V_RMAX = 49,
 	NPU_V_RMIN = 50,
 	NPU_V_RARGMAX = 51, /* dst i32: lowest index of the maximum */
-	NPU_V_CONVERT = 64, /* src0 type -> dst type, round to nearest even, saturating */
+	NPU_V_SCAN_SUM = 52, /* dst[c] = src0[0] + ... + src0[c], ascending */
+	NPU_V_SCAN_MAX = 53,
+	NPU_V_SCAN_MIN = 54,
+	NPU_V_SORT = 56, /* a row's elements in order, stable; with NPU_VEC_INDEX dst2 gets where they came from */
+	NPU_V_TOPK = 57, /* the first `count` elements of a stable NPU_VEC_DESCENDING sort (without the flag: ascending) */
+	NPU_V_CONVERT = 64, /* src0 type -> dst type by NPU_VEC_ROUND and NPU_VEC_SATURATE; imm[0] = seed, imm[1] = number of the first element */
 	NPU_V_TRANSPOSE = 65, /* dst is cols x rows */
 	NPU_V_FILL = 66, /* imm[0] */
 	NPU_V_IOTA = 67, /* imm[0] + c * imm[1] */
+	NPU_V_GATHER = 68, /* dst[r][c] = src0[r][src1[r][c]]; src0 has `count` columns */
+	NPU_V_SCATTER = 69, /* dst[r][src1[r][c]] = src0[r][c] for ascending c; dst has `count` columns, others stay */
+	NPU_V_GATHER_ROWS = 70, /* dst[r] = src0[src1[r]]; src0 has `count` rows, src1 one index a row */
+	NPU_V_PAD = 71, /* dst has `count` columns: imm[0] times imm[1], then src0's, then imm[1] again */
 };
+#define NPU_V_OPS 72
 
 struct npu_vector_desc {
 	uint16_t op;
@@ -200,7 +244,10 @@ struct npu_vector_desc {
 	uint32_t rows, cols;
 	int32_t row_pitch[4]; /* dst, src0, src1, src2; bytes, not negative */
 	uint32_t imm[2];
-	uint64_t reserved[3];
+	uint64_t dst2;      /* NPU_VEC_INDEX: i32 indices */
+	int32_t dst2_pitch; /* bytes, not negative */
+	uint32_t count;     /* see the operations that name it; 0 for all others */
+	uint64_t reserved;
 };
 NPU_HW_STATIC_ASSERT(sizeof(struct npu_vector_desc) == 96, "vector descriptor");
 #define NPU_VEC_IMM1 (1u << 0)
@@ -208,5 +255,10 @@ NPU_HW_STATIC_ASSERT(sizeof(struct npu_vector_desc) == 96, "vector descriptor");
 #define NPU_VEC_COL_BCAST0 (1u << 4)
 #define NPU_VEC_COL_BCAST1 (1u << 5)
 #define NPU_VEC_COL_BCAST2 (1u << 6)
+#define NPU_VEC_ROUND(mode) ((uint32_t)(mode) << 8) /* enum npu_round, of CONVERT */
+#define NPU_VEC_ROUND_MASK (7u << 8)
+#define NPU_VEC_SATURATE (1u << 11) /* CONVERT to a floating-point type: what is too large becomes the largest number */
+#define NPU_VEC_DESCENDING (1u << 12) /* SORT, TOPK */
+#define NPU_VEC_INDEX (1u << 13) /* SORT, TOPK: dst2 is written */
 
 #endif /* NPU_ISA_H */

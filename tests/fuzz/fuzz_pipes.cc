@@ -72,7 +72,7 @@ npu_dma_desc Dma(fuzz::Input& in) {
     for (uint32_t& v : d.valid) v = Count(in);
   }
   d.value = in.Take<uint32_t>();
-  d.reserved = kind == 255;
+  d.seed = kind == 255;
   return d;
 }
 
@@ -113,7 +113,7 @@ npu_vector_desc Vector(fuzz::Input& in) {
   d.cols = Count(in);
   for (int32_t& p : d.row_pitch) p = static_cast<int32_t>(Stride(in));
   for (uint32_t& i : d.imm) i = in.Take<uint32_t>();
-  d.reserved[0] = kind == 254;
+  d.reserved = kind == 254;
   return d;
 }
 

@@ -246,7 +246,7 @@ NPU_INTRINSIC Dma dma_box(uint32_t op, uint64_t dst, uint64_t src, uint64_t byte
   d.pad_lo[0] = d.pad_lo[1] = d.pad_lo[2] = d.pad_lo[3] = 0;
   d.valid[0] = d.valid[1] = d.valid[2] = d.valid[3] = 0;
   d.value = value;
-  d.reserved = 0;
+  d.seed = 0;
   return d;
 }
 
@@ -361,7 +361,10 @@ NPU_INTRINSIC Vec vec(npu_vector_op op, D* dst, uint32_t rows, uint32_t cols, ui
   v.row_pitch[0] = static_cast<int32_t>(dst_pitch);
   v.row_pitch[1] = v.row_pitch[2] = v.row_pitch[3] = 0;
   v.imm[0] = v.imm[1] = 0;
-  v.reserved[0] = v.reserved[1] = v.reserved[2] = 0;
+  v.dst2 = 0;
+  v.dst2_pitch = 0;
+  v.count = 0;
+  v.reserved = 0;
   return v;
 }
 

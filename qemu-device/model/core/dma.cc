@@ -232,7 +232,7 @@ bool ValidateDma(const npu_dma_desc& d, npu_pipe pipe, FaultInfo* fault) {
   const bool fill = d.op == NPU_DMA_FILL;
   if (d.op != NPU_DMA_COPY && !fill) return BadDesc(fault, NPU_DESC_ERR_OP);
   if (d.flags & ~NPU_DMA_F_PAD || (fill && d.flags)) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
-  if (d.reserved) return BadDesc(fault, NPU_DESC_ERR_RESERVED);
+  if (d.seed) return BadDesc(fault, NPU_DESC_ERR_RESERVED);
   const Plan plan = MakePlan(d);
   uint64_t rows = 1;
   if (!d.count[0] || (fill && d.count[0] % 4)) return BadDesc(fault, NPU_DESC_ERR_SHAPE);

@@ -320,7 +320,7 @@ bool ValidateVector(const npu_vector_desc& d, FaultInfo* fault) {
   const OpInfo info = InfoOf(d.op);
   if (info.shape == Shape::kNone) return BadDesc(fault, NPU_DESC_ERR_OP);
   if (!ValidFlags(d.flags, info)) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
-  if (d.reserved[0] | d.reserved[1] | d.reserved[2]) return BadDesc(fault, NPU_DESC_ERR_RESERVED);
+  if (d.dst2 || d.dst2_pitch || d.count || d.reserved) return BadDesc(fault, NPU_DESC_ERR_RESERVED);
   if (OperationType(d, info) == NPU_DTYPES) return BadDesc(fault, NPU_DESC_ERR_DTYPE);
   if (!d.rows || !d.cols || uint64_t{d.rows} * d.cols > kMaxElements) return BadDesc(fault, NPU_DESC_ERR_SHAPE);
   const Operands ops = MakeOperands(d, info);

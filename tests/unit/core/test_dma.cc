@@ -215,7 +215,7 @@ void TestBadDescriptors(void**) {
   expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_OP);
   d = good, d.flags = 2;
   expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_FLAGS);
-  d = good, d.reserved = 1;
+  d = good, d.seed = 1;
   expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_RESERVED);
   d = good, d.count[0] = 0;
   expect(d, NPU_PIPE_DMA_IN, NPU_DESC_ERR_SHAPE);

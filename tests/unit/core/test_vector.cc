@@ -402,7 +402,7 @@ void TestRefusals(void**) {
   expect(NPU_DESC_ERR_FLAGS, kNoOperand);
   d.flags = NPU_VEC_IMM1 | NPU_VEC_COL_BCAST1;
   expect(NPU_DESC_ERR_FLAGS, kNoOperand);
-  d.reserved[2] = 1;
+  d.reserved = 1;
   expect(NPU_DESC_ERR_RESERVED, kNoOperand);
   d.src_type = NPU_F16;
   expect(NPU_DESC_ERR_DTYPE, kNoOperand);

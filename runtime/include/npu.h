@@ -75,6 +75,7 @@ typedef enum npuError NPU_ENUM_INT {
   npuErrorBus = 40,              /* host memory answered with an error */
   npuErrorUpstream = 41,         /* an event that this stream waited for will never be recorded: its stream failed */
   npuErrorDeviceLost = 42,
+  npuErrorReset = 43,            /* lost by a reset of the device that other work made necessary: submit it again */
   npuErrorUnknown = 63,
 } npuError_t;
 

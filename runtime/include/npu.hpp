@@ -111,83 +111,75 @@ class Batch {
   npuStream_t stream_;
 };
 
-// Device memory for count elements.
-template <class T>
-class Buffer {
+// What device and pinned host memory have in common: one owner, count elements, freed with `free`.
+template <class T, npuError_t (*free)(void*)>
+class Elements {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  Buffer() = default;
-  explicit Buffer(size_t count, const char* name = nullptr) : count_(count) {
-    if (count > SIZE_MAX / sizeof(T)) throw Exception(npuErrorInvalidValue, "the size of a buffer overflows");
-    void* p = nullptr;
-    Check(npuMallocNamed(&p, count * sizeof(T), name));
-    data_ = static_cast<T*>(p);
-  }
-  ~Buffer() {
-    if (data_) npuFree(data_);
-  }
-  Buffer(Buffer&& other) noexcept
+  Elements() = default;
+  Elements(Elements&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  Buffer& operator=(Buffer&& other) noexcept {
+  Elements& operator=(Elements&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(count_, other.count_);
     return *this;
   }
-  // A device pointer: never dereference it on the host.
-  T* data() const { return data_; }
+  ~Elements() {
+    if (data_) free(data_);
+  }
   size_t size() const { return count_; }
   size_t bytes() const { return count_ * sizeof(T); }
-  // The first `count` elements; both wait until the bytes are there.
-  void Upload(const T* from, size_t count) const {
-    Check(npuMemcpy(data_, from, count * sizeof(T), npuMemcpyHostToDevice));
-  }
-  void Upload(const std::vector<T>& from) const { Upload(from.data(), from.size()); }
-  void Download(T* to, size_t count) const { Check(npuMemcpy(to, data_, count * sizeof(T), npuMemcpyDeviceToHost)); }
-  std::vector<T> Download() const {
-    std::vector<T> to(count_);
-    Download(to.data(), count_);
-    return to;
-  }
 
- private:
+ protected:
+  // allocate(&pointer, bytes) gives the memory.
+  template <class Allocate>
+  Elements(size_t count, Allocate allocate) : count_(count) {
+    if (count > SIZE_MAX / sizeof(T)) throw Exception(npuErrorInvalidValue, "the size of a buffer overflows");
+    void* p = nullptr;
+    Check(allocate(&p, count * sizeof(T)));
+    data_ = static_cast<T*>(p);
+  }
   T* data_ = nullptr;
   size_t count_ = 0;
 };
 
+// Device memory for count elements.
+template <class T>
+class Buffer : public Elements<T, npuFree> {
+  using Base = Elements<T, npuFree>;
+
+ public:
+  Buffer() = default;
+  explicit Buffer(size_t count, const char* name = nullptr)
+      : Base(count, [name](void** p, size_t bytes) { return npuMallocNamed(p, bytes, name); }) {}
+  // A device pointer: never dereference it on the host.
+  T* data() const { return Base::data_; }
+  // The first `count` elements; both wait until the bytes are there.
+  void Upload(const T* from, size_t count) const {
+    Check(npuMemcpy(data(), from, count * sizeof(T), npuMemcpyHostToDevice));
+  }
+  void Upload(const std::vector<T>& from) const { Upload(from.data(), from.size()); }
+  void Download(T* to, size_t count) const { Check(npuMemcpy(to, data(), count * sizeof(T), npuMemcpyDeviceToHost)); }
+  std::vector<T> Download() const {
+    std::vector<T> to(Base::count_);
+    Download(to.data(), Base::count_);
+    return to;
+  }
+};
+
 // Pinned host memory for count elements.
 template <class T>
-class HostBuffer {
-  static_assert(std::is_trivially_copyable_v<T>);
+class HostBuffer : public Elements<T, npuFreeHost> {
+  using Base = Elements<T, npuFreeHost>;
 
  public:
   HostBuffer() = default;
-  explicit HostBuffer(size_t count) : count_(count) {
-    if (count > SIZE_MAX / sizeof(T)) throw Exception(npuErrorInvalidValue, "the size of a buffer overflows");
-    void* p = nullptr;
-    Check(npuMallocHost(&p, count * sizeof(T)));
-    data_ = static_cast<T*>(p);
-  }
-  ~HostBuffer() {
-    if (data_) npuFreeHost(data_);
-  }
-  HostBuffer(HostBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), count_(std::exchange(other.count_, 0)) {}
-  HostBuffer& operator=(HostBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(count_, other.count_);
-    return *this;
-  }
-  T* data() const { return data_; }
-  size_t size() const { return count_; }
-  size_t bytes() const { return count_ * sizeof(T); }
-  T& operator[](size_t i) const { return data_[i]; }
-  T* begin() const { return data_; }
-  T* end() const { return data_ + count_; }
-
- private:
-  T* data_ = nullptr;
-  size_t count_ = 0;
+  explicit HostBuffer(size_t count) : Base(count, npuMallocHost) {}
+  T* data() const { return Base::data_; }
+  T& operator[](size_t i) const { return Base::data_[i]; }
+  T* begin() const { return Base::data_; }
+  T* end() const { return Base::data_ + Base::count_; }
 };
 
 class Module {

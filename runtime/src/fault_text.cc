@@ -38,6 +38,7 @@ constexpr Kind kKinds[] = {
     {NPU_FAULT_TRAP, "the kernel stopped itself", npuErrorKernelTrap},
     {NPU_FAULT_DEADLOCK, "deadlock", npuErrorDeadlock},
     {NPU_FAULT_TIMEOUT, "no progress: killed", npuErrorTimeout},
+    {NPU_FAULT_RESET, "lost by a device reset", npuErrorReset},
     {NPU_FAULT_BAD_PACKET, "malformed packet", npuErrorBadPacket},
     {NPU_FAULT_BAD_DOORBELL, "malformed doorbell", npuErrorBadPacket},
     {NPU_FAULT_UNINIT, "read of uninitialised memory", npuErrorMemoryFault},

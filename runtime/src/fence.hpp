@@ -47,7 +47,8 @@ class FenceSlot {
   // why: filled in for kFailed, may be null.
   FenceState State(uint64_t value, Status* why) const;
   // Reached or failed: the device does not work on it any more.
-  bool Ended(uint64_t value) const { return State(value, nullptr) != FenceState::kPending; }
+  // why: the reason when it failed, success when it was reached; may be null.
+  bool Ended(uint64_t value, Status* why = nullptr) const { return State(value, why) != FenceState::kPending; }
 
   hal::Buffer& page() const { return page_; }
   uint64_t offset() const { return offset_; }

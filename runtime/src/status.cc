@@ -52,6 +52,7 @@ constexpr Text kTexts[] = {
     {npuErrorBus, "npuErrorBus", "host memory answered with an error"},
     {npuErrorUpstream, "npuErrorUpstream", "an awaited stream failed"},
     {npuErrorDeviceLost, "npuErrorDeviceLost", "the device is gone"},
+    {npuErrorReset, "npuErrorReset", "lost by a reset of the device, through no fault of its own"},
     {npuErrorUnknown, "npuErrorUnknown", "unknown error"},
 };
 

@@ -201,15 +201,8 @@ hal::Error Stream::Sleep(uint64_t value, hal::Clock::time_point deadline) {
 Status Stream::WaitLocked(uint64_t value) {
   Ring();
   for (;;) {
-    Status why;
-    switch (fence_->State(value, &why)) {
-      case FenceState::kReached:
-        return {};
-      case FenceState::kFailed:
-        return why;
-      case FenceState::kPending:
-        break;
-    }
+    Status result;
+    if (fence_->Ended(value, &result)) return result;
     hal::Error e = Sleep(value, hal::Clock::time_point::max());
     if (e.code == EIO) {
       CheckFaultLocked();
@@ -226,15 +219,8 @@ Status Stream::WaitFor(uint64_t value, hal::Clock::time_point deadline) {
     Ring();
   }
   for (;;) {
-    Status why;
-    switch (fence_->State(value, &why)) {
-      case FenceState::kReached:
-        return {};
-      case FenceState::kFailed:
-        return why;
-      case FenceState::kPending:
-        break;
-    }
+    Status result;
+    if (fence_->Ended(value, &result)) return result;
     hal::Error e = Sleep(value, deadline);
     if (e.code == ETIME) {
       // The last look decides, as it may have come or failed at the same moment.

@@ -77,22 +77,28 @@ def members(text, inner, offset=0):
         else:
             size = align = SIZES[kind]
         for name in names.split(","):
-            count = re.search(r"\[(\w+)\]", name)
-            if count:
-                number = count.group(1)
-                if not number.isdigit():
-                    number = dict((n, v) for n, v, _ in macros(text))[number].rstrip("u")
             offset += -offset % align
             yield offset, kind, name.strip(), comment
-            offset += size * (int(number) if count else 1)
+            offset += size * elements(text, name)
+
+
+def elements(text, name):
+    """How many a declarator such as `data[64]` or `data[NPU_MBOX_DATA]` has."""
+    count = re.search(r"\[(\w+)\]", name)
+    if not count:
+        return 1
+    number = count.group(1)
+    return int(number if number.isdigit() else dict((n, v) for n, v, _ in macros(text))[number].rstrip("u"))
 
 
 def struct_size(text, tag):
     end = 0
     for offset, kind, name, _ in members(text, body(text, "struct", tag)):
-        count = re.search(r"\[(\w+)\]", name)
         size = struct_size(text, kind[7:]) if kind.startswith("struct") else SIZES[kind]
-        end = offset + size * (int(count.group(1)) if count and count.group(1).isdigit() else 1)
+        end = offset + size * elements(text, name)
+    asserted = re.search(rf"sizeof\(struct {tag}\) == (\w+)", text)
+    if asserted and asserted.group(1).isdigit() and int(asserted.group(1)) != end:
+        raise SystemExit(f"contract.py: struct {tag} is {asserted.group(1)} bytes, not {end}: its members are misread")
     return end
 
 

@@ -49,8 +49,9 @@ uint64_t Round() {
   Beat();
   TakeInterrupts();
   const uint64_t now = Now();
-  uint64_t next = MailboxTimeout(now);
+  MailboxTimeout(now);
   MailboxPoll();
+  uint64_t next = MailboxTimeout(now);  // of a command taken just now
   Watch(now);
   next = Min(next, Schedule(now));
   next = Min(next, Watch(now));  // once more: what was mapped just now is to be watched
@@ -67,8 +68,9 @@ void Sleep(uint64_t until) {
 void CleanUp() {
   SilenceAllDoorbells();
   ReclaimSlots();
+  if (!AllSlotsReclaimed()) StartWatching();  // a launch may need more than a kill
   while (!AllSlotsReclaimed()) {
-    Sleep(kNever);
+    Sleep(Watch(Now()));
     TakeInterrupts();
   }
   DisableAllContexts();

@@ -15,6 +15,7 @@ namespace control {
 namespace {
 
 constexpr uint64_t kAnswerTime = 5 * kSecond;
+constexpr uint64_t kCoresTime = 2 * kSecond;  // for blocks to end after a reset of their cores
 // Of struct npu_mbox, all but data[].
 constexpr size_t kHeaderBytes = offsetof(npu_mbox, data);
 
@@ -97,6 +98,14 @@ Answer QueueInfoCommand(Request& r) {
   return answer;
 }
 
+QueueAnswer CoreReset(uint64_t mask) {
+  const uint32_t cores = Read32(NPU_MG_NUM_CORES);
+  if (mask == 0 || (cores < 64 && mask >> cores != 0)) return {{NPU_ADMIN_EINVAL, 0}};
+  Log("cores ", Hex{mask}, " are reset, as asked for");
+  ResetCores(mask);
+  return {{}, (StuckCores() & mask) != 0 ? Wait::kCores : Wait::kNone};
+}
+
 QueueAnswer Execute(Request& r, uint64_t mailbox) {
   switch (r.op) {
     case NPU_ADMIN_HELLO:
@@ -106,13 +115,15 @@ QueueAnswer Execute(Request& r, uint64_t mailbox) {
     case NPU_ADMIN_CTX_DESTROY:
       return {DestroyContext(r.arg[0])};
     case NPU_ADMIN_QUEUE_CREATE:
-      return {CreateQueue(r.arg[0])};
+      return {CreateQueue(r.arg[0], r.arg[1], r.arg[2])};
     case NPU_ADMIN_QUEUE_DESTROY:
       return DestroyQueue(r.arg[0]);
     case NPU_ADMIN_QUEUE_RESUME:
       return {ResumeQueue(r.arg[0], r.arg[1])};
     case NPU_ADMIN_QUEUE_SUSPEND:
-      return SuspendQueue(r.arg[0]);
+      return SuspendQueue(r.arg[0], r.arg[1]);
+    case NPU_ADMIN_CORE_RESET:
+      return CoreReset(r.arg[0]);
     case NPU_ADMIN_GET_LOG:
       return {GetLog(r, mailbox)};
     case NPU_ADMIN_SET_POWER:
@@ -137,10 +148,9 @@ Answer CheckRequest(const Request& r, uint32_t seq) {
   return {};
 }
 
-// A destroy is over when the slot is empty; a suspended queue may run to its next block boundary, and if it hangs the
-// watchdog ends that.
-uint64_t AnswerTime(Wait wait, uint32_t queue) {
-  return kAnswerTime + (wait == Wait::kSuspend ? 2 * Min(queues[queue].timeout_ns, kNever / 8) : 0);
+// A destroy is over when the slot is empty, for which the watchdog's ladder has to have had its time.
+uint64_t AnswerTime(Wait wait) {
+  return wait == Wait::kSuspend ? NPU_SUSPEND_LIMIT_NS : wait == Wait::kCores ? kCoresTime : kAnswerTime;
 }
 
 void TakeCommand(uint32_t seq) {
@@ -162,9 +172,9 @@ void TakeCommand(uint32_t seq) {
     return;
   }
   waiting = answer.wait;
-  waiting_queue = static_cast<uint32_t>(request.arg[0]);
+  waiting_queue = waiting == Wait::kCores ? kNoQueue : static_cast<uint32_t>(request.arg[0]);
   waiting_request = request;
-  waiting_until = Now() + AnswerTime(waiting, waiting_queue);
+  waiting_until = Now() + AnswerTime(waiting);
 }
 
 void FinishWaiting(Answer answer) {
@@ -195,10 +205,28 @@ void CommandWaitOver(Wait what, uint32_t queue) {
   if (waiting == what && waiting_queue == queue) FinishWaiting({});
 }
 
+namespace {
+
+// Looks whether the cores are back; nobody tells.
+uint64_t WaitForCores(uint64_t now) {
+  const uint64_t stuck = StuckCores() & waiting_request.arg[0];
+  if (stuck != 0 && now < waiting_until) return now + kMillisecond;
+  waiting_request.arg[0] &= ~stuck;
+  FinishWaiting({});
+  return waiting_until;
+}
+
+}  // namespace
+
 uint64_t MailboxTimeout(uint64_t now) {
+  if (waiting == Wait::kCores) return WaitForCores(now);
   if (now < waiting_until) return waiting_until;
-  Log("mailbox: queue ", waiting_queue, " does not leave its slot");
-  ReportBrokenSlot(queues[waiting_queue].slot);
+  if (waiting == Wait::kSuspend) {
+    SuspendFailed(waiting_queue);
+  } else {
+    Log("mailbox: queue ", waiting_queue, " does not leave its slot");
+    ReportBrokenSlot(queues[waiting_queue].slot);
+  }
   FinishWaiting({NPU_ADMIN_EIO, 0});
   return waiting_until;
 }

@@ -71,7 +71,8 @@ void Remove(uint32_t number) {
 
 }  // namespace
 
-Answer CreateQueue(uint64_t number) {
+// The indices differ from 0 when a queue is made anew after a reset, with the packets that it had.
+Answer CreateQueue(uint64_t number, uint64_t rptr, uint64_t wptr) {
   if (!InRange(number)) return Invalid(0);
   if (queues[number].exists) return {NPU_ADMIN_EEXIST, 0};
   const uint64_t table = Read64(NPU_MG_QUEUE_TABLE);
@@ -80,22 +81,27 @@ Answer CreateQueue(uint64_t number) {
   npu_queue_desc desc;
   CopyIn(&desc, table + number * sizeof desc, sizeof desc);
   if (const Answer bad = CheckDescriptor(desc); bad.status != NPU_ADMIN_OK) return bad;
+  if (wptr - rptr > uint64_t{1} << desc.ring_log2) return Invalid(2);
 
   const auto q = static_cast<uint32_t>(number);
-  SelectDoorbell(q);
+  SetDoorbellDead(q, true);
   Write32(NPU_MG_DB_CLEAR, 1);
+  if (wptr != 0) Write64(NPU_MG_DB_WPTR, wptr);
   Queue queue{};
   queue.exists = true;
   queue.priority = static_cast<uint8_t>(desc.priority);
   queue.slot = kNoSlot;
   queue.next = kNoQueue;
   queue.context = static_cast<uint16_t>(desc.context);
+  queue.rptr = rptr;
   queue.timeout_ns = desc.timeout_ns != 0 ? desc.timeout_ns : kDefaultTimeout;
   queues[q] = queue;
   if (const uint32_t status = MapIfSlotFree(q); status != NPU_ADMIN_OK) {
     queues[q] = Queue{};
     return {status, 0};
   }
+  // Mapping it shows the index in the status page, so it is worth a slot even without packets.
+  if (queues[q].place == Place::kRest && (rptr != 0 || wptr != 0)) MakeReady(q);
   ContextQueueAdded(queue.context);
   CountQueues(1);
   SetDoorbellDead(q, false);
@@ -118,18 +124,36 @@ QueueAnswer DestroyQueue(uint64_t number) {
   return {{}, queue.exists ? Wait::kDestroy : Wait::kNone};
 }
 
-QueueAnswer SuspendQueue(uint64_t number) {
+QueueAnswer SuspendQueue(uint64_t number, uint64_t mode) {
   if (!InRange(number)) return {Invalid(0)};
+  if (mode != NPU_SUSPEND_BLOCK && mode != NPU_SUSPEND_PACKET) return {Invalid(1)};
   const auto q = static_cast<uint32_t>(number);
   Queue& queue = queues[q];
   if (!queue.exists || queue.destroying) return {{NPU_ADMIN_ENOENT, 0}};
   queue.suspended = true;
+  const bool packet = mode == NPU_SUSPEND_PACKET;
   if (queue.place == Place::kMapped || queue.place == Place::kLeaving) {
-    LeaveSlot(queue.slot, false);
-    return {{}, queue.place == Place::kRest ? Wait::kNone : Wait::kSuspend};
+    queue.drain = packet;
+    if (packet)
+      DrainSlot(queue.slot);
+    else
+      LeaveSlot(queue.slot, false);
+  } else if (packet && queue.partial && !queue.faulted) {
+    queue.drain = true;
+    MakeReady(q);
+  } else {
+    TakeFromLists(q);
   }
-  TakeFromLists(q);
-  return {};
+  return {{}, queue.place == Place::kRest ? Wait::kNone : Wait::kSuspend};
+}
+
+void SuspendFailed(uint32_t number) {
+  Queue& queue = queues[number];
+  if (!queue.exists || !queue.suspended) return;
+  Log("queue ", number, " does not come to a point where it can be suspended: it goes on");
+  queue.suspended = queue.drain = false;
+  // Out of the slot at the next chance, and into one again in turn.
+  if (queue.place == Place::kLeaving) StopDrain(queue.slot);
 }
 
 namespace {
@@ -145,21 +169,19 @@ Answer ResumeInSlot(Queue& queue, uint64_t mode) {
 
 Answer ResumeQueue(uint64_t number, uint64_t mode) {
   if (!InRange(number)) return Invalid(0);
-  if (mode != NPU_RESUME_SKIP && mode != NPU_RESUME_FLUSH) return Invalid(1);
+  if (mode != NPU_RESUME_SKIP && mode != NPU_RESUME_FLUSH && mode != NPU_RESUME_CONTINUE) return Invalid(1);
   const auto q = static_cast<uint32_t>(number);
   Queue& queue = queues[q];
   if (!queue.exists || queue.destroying) return {NPU_ADMIN_ENOENT, 0};
   if (!queue.faulted && !queue.suspended) return Invalid(0);
+  if (queue.faulted && mode == NPU_RESUME_CONTINUE) return Invalid(1);
   if (queue.place == Place::kLeaving) return {NPU_ADMIN_EBUSY, 0};
   if (queue.place == Place::kMapped) return ResumeInSlot(queue, mode);
-  if (queue.faulted) {
-    const uint64_t wptr = DoorbellOf(q);
-    if (mode == NPU_RESUME_FLUSH)
-      queue.rptr = wptr;
-    else if (queue.fault != NPU_FAULT_BAD_DOORBELL)  // at a bad doorbell no packet is at fault
-      ++queue.rptr;
-  }
-  queue.faulted = queue.suspended = false;
+  if (mode == NPU_RESUME_FLUSH)
+    queue.rptr = DoorbellOf(q);
+  else if (queue.faulted && queue.fault != NPU_FAULT_BAD_DOORBELL)  // at a bad doorbell no packet is at fault
+    ++queue.rptr;
+  queue.faulted = queue.suspended = queue.drain = false;
   MakeReady(q);  // with work or without: mapping it writes the queue's status
   return {};
 }
@@ -198,6 +220,12 @@ void QueueLeftSlot(uint32_t number, bool was_waiting) {
     return;
   }
   if (queue.suspended) {
+    // Turned out inside a packet before it was told to stop at the end of one.
+    if (queue.drain && queue.partial && !queue.faulted) {
+      MakeReady(number);
+      return;
+    }
+    queue.drain = false;
     CommandWaitOver(Wait::kSuspend, number);
     return;
   }

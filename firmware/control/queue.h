@@ -28,6 +28,8 @@ struct Queue {
   bool faulted;     // stopped at packet rptr until the host resumes it
   bool suspended;   // the host asked for it
   bool destroying;  // goes when its slot is empty
+  bool drain;       // to be suspended at a packet, but it has no slot and stands inside one: gets a slot to finish it
+  bool partial;     // stands inside a packet; up to date only without a slot
   Place place;
   uint8_t priority;
   uint8_t slot;      // kMapped, kLeaving
@@ -42,15 +44,17 @@ struct Queue {
 extern Queue queues[NPU_MAX_QUEUES];
 
 // What the mailbox command has to wait for before it can be answered.
-enum class Wait : uint8_t { kNone, kDestroy, kSuspend };
+enum class Wait : uint8_t { kNone, kDestroy, kSuspend, kCores };
 
 struct QueueAnswer : Answer {
   Wait wait = Wait::kNone;
 };
 
-Answer CreateQueue(uint64_t number);
+Answer CreateQueue(uint64_t number, uint64_t rptr, uint64_t wptr);
 QueueAnswer DestroyQueue(uint64_t number);
-QueueAnswer SuspendQueue(uint64_t number);
+QueueAnswer SuspendQueue(uint64_t number, uint64_t mode);
+// The queue did not stop in time: it goes on.
+void SuspendFailed(uint32_t number);
 Answer ResumeQueue(uint64_t number, uint64_t mode);
 struct QueueInfo {
   uint64_t slot, state, rptr, wptr;

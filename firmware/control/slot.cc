@@ -26,6 +26,8 @@ void Kill(uint32_t slot, uint32_t kind) {
   Write32(Register(slot, NPU_MG_SLOT_KILL_KIND), kind);
   // Refused when the packet has ended by itself meanwhile, which is no error: the slot's state says how to go on.
   slots[slot].killed = Command(slot, NPU_MG_SLOT_CMD_KILL) == NPU_ADMIN_OK;
+  slots[slot].watch_since = Now();
+  WatchKill();
 }
 
 // The slot is empty: free it and tell its queue.
@@ -39,9 +41,16 @@ void Emptied(uint32_t number) {
   const uint64_t rptr = SlotRead64(number, NPU_MG_SLOT_RPTR);
   if (rptr != queues[queue].rptr) queues[queue].patience = 0;
   queues[queue].rptr = rptr;
+  queues[queue].partial = SlotRead32(number, NPU_MG_SLOT_PARTIAL) != 0;
   queues[queue].place = Place::kRest;
   queues[queue].slot = kNoSlot;
   QueueLeftSlot(queue, was_waiting);
+}
+
+// True when it may have become empty.
+bool Leave(uint32_t number) {
+  return Command(number, slots[number].drain ? NPU_MG_SLOT_CMD_DRAIN : NPU_MG_SLOT_CMD_UNMAP) == NPU_ADMIN_OK &&
+         SlotState(number) == NPU_SLOT_EMPTY;
 }
 
 // One step of a leaving slot towards EMPTY; false when only the hardware can go on.
@@ -62,9 +71,9 @@ bool StepOut(uint32_t number, uint32_t state) {
         return true;
       }
       if (slot.kill || state == NPU_SLOT_DRAINING) return false;
-      return Command(number, NPU_MG_SLOT_CMD_UNMAP) == NPU_ADMIN_OK;
+      return Leave(number);
     default:
-      return Command(number, NPU_MG_SLOT_CMD_UNMAP) == NPU_ADMIN_OK;
+      return Leave(number);
   }
 }
 
@@ -112,7 +121,8 @@ uint32_t MapQueue(uint32_t number, uint8_t s) {
   slots[s] = slot;
   queue.slot = s;
   queue.place = Place::kMapped;
-  StartWatching();
+  WatchTimeout(queue.timeout_ns);
+  if (queue.drain) DrainSlot(s);
   return NPU_ADMIN_OK;
 }
 
@@ -125,18 +135,31 @@ void LeaveSlot(uint8_t s, bool kill) {
   DriveOut(s);
 }
 
+void DrainSlot(uint8_t s) {
+  slots[s].drain = true;
+  if (slots[s].leaving && SlotState(s) == NPU_SLOT_DRAINING) Command(s, NPU_MG_SLOT_CMD_DRAIN);
+  LeaveSlot(s, false);
+}
+
+void StopDrain(uint8_t s) {
+  if (!slots[s].drain) return;
+  slots[s].drain = false;
+  Command(s, NPU_MG_SLOT_CMD_UNMAP);
+  DriveOut(s);
+}
+
 void KillHangingPacket(uint8_t slot) {
   Kill(slot, NPU_FAULT_TIMEOUT);
 }
 
 uint32_t SkipInSlot(uint8_t slot) {
-  slots[slot].killed = false;
+  slots[slot].killed = slots[slot].core_reset = false;
   StartWatching();
   return Command(slot, NPU_MG_SLOT_CMD_SKIP);
 }
 
 uint32_t FlushInSlot(uint8_t slot) {
-  slots[slot].killed = false;
+  slots[slot].killed = slots[slot].core_reset = false;
   return Command(slot, NPU_MG_SLOT_CMD_FLUSH);
 }
 

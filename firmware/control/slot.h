@@ -14,9 +14,11 @@ struct Slot {
   uint16_t queue;           // kNoQueue: free
   bool leaving;             // shall become empty
   bool kill;                // and at once
+  bool drain;               // and not before a packet has ended
   bool killed;              // a kill was ordered since the last mapping or resume
   bool orphan;              // left over from a firmware before this one
   bool was_waiting;         // it was at a wait packet when it was told to leave
+  bool core_reset;          // a kill did not end its launch, so its cores were reset
   bool watched;             // it ran when the watchdog last looked
   uint64_t mapped_at;       // ns
   uint64_t used_at;         // ns: when progress was last seen to move
@@ -40,6 +42,9 @@ uint32_t MapQueue(uint32_t queue, uint8_t slot);
 // The slot shall become empty: at the next block boundary, or with kill at once.  QueueLeftSlot() is called when it is,
 // perhaps before this returns.
 void LeaveSlot(uint8_t slot, bool kill);
+// The slot shall become empty at the next packet boundary; StopDrain: or earlier after all.
+void DrainSlot(uint8_t slot);
+void StopDrain(uint8_t slot);
 // The queue in the slot makes no progress: its packet is aborted with NPU_FAULT_TIMEOUT.
 void KillHangingPacket(uint8_t slot);
 // Leave the faulted state in the slot; enum npu_admin_status.

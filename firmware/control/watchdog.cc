@@ -2,10 +2,13 @@
 #include "watchdog.h"
 
 #include "console.h"
+#include "events.h"
 #include "interrupts.h"
 #include "machine.h"
+#include "npu_admin.h"
 #include "npu_fault.h"
 #include "queue.h"
+#include "sensors.h"
 #include "slot.h"
 
 namespace control {
@@ -13,7 +16,11 @@ namespace {
 
 constexpr uint64_t kShortestPeriod = kMillisecond;
 constexpr uint64_t kLongestPeriod = 2500 * kMillisecond;
-constexpr uint64_t kObeyTime = 5 * kSecond;  // for a slot that was told to abort its packet
+// The ladder: a packet that does not end this long after it was aborted loses its cores by a reset of them; if that
+// does not end it either, only a reset of the device helps.  Generous, because a block in work ends at its next
+// quiescent point only, and the host may be slow.
+constexpr uint64_t kKillTime = kSecond;
+constexpr uint64_t kCoreResetTime = 2 * kSecond;
 
 bool watching;
 bool broken;
@@ -23,7 +30,10 @@ uint64_t next_look = kNever;
 uint64_t Period() {
   uint64_t shortest = 4 * kLongestPeriod;
   for (const Slot& slot : slots)
-    if (slot.queue != kNoQueue) shortest = Min(shortest, queues[slot.queue].timeout_ns);
+    if (slot.killed)
+      shortest = Min(shortest, kKillTime);
+    else if (slot.queue != kNoQueue)
+      shortest = Min(shortest, queues[slot.queue].timeout_ns);
   return Max(shortest / 4, kShortestPeriod);
 }
 
@@ -33,13 +43,40 @@ uint64_t SumOfProgress() {
   return sum;
 }
 
+uint64_t QueueOf(const Slot& slot) {
+  return slot.queue == kNoQueue ? ~uint64_t{0} : slot.queue;
+}
+
+// The next rung for a slot whose packet does not end although it was killed.
+void Climb(uint32_t s, uint64_t now) {
+  Slot& slot = slots[s];
+  const uint64_t unchanged = now - slot.watch_since;
+  if (slot.core_reset) {
+    if (unchanged >= kCoreResetTime) ReportBrokenSlot(s);
+    return;
+  }
+  if (unchanged < kKillTime) return;
+  slot.core_reset = true;
+  slot.watch_since = now;
+  const uint64_t stuck = StuckCores();
+  if (stuck == 0) return;
+  Log("slot ", s, ": its packet does not end although it was killed; cores ", Hex{stuck}, " are reset");
+  ResetCores(stuck);
+  Event event;
+  event.kind = NPU_FW_EVENT_CORE_RESET;
+  event.value[0] = stuck;
+  event.value[1] = QueueOf(slot);
+  PostDeviceEvent(event);
+  SlotChanged(s);
+}
+
 // Looks at one slot; true when it runs.
 bool LookAt(uint32_t s, uint64_t now) {
   Slot& slot = slots[s];
   const uint32_t state = SlotState(s);
   if (state != NPU_SLOT_RUNNING && state != NPU_SLOT_DRAINING) {
     slot.watched = false;
-    if (!slot.leaving) slot.killed = false;
+    if (!slot.leaving) slot.killed = slot.core_reset = false;
     return false;
   }
   const uint64_t progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);
@@ -53,11 +90,10 @@ bool LookAt(uint32_t s, uint64_t now) {
   }
   const uint64_t unchanged = now - slot.watch_since;
   if (slot.killed) {
-    if (unchanged >= kObeyTime) ReportBrokenSlot(s);
+    Climb(s, now);
   } else if (slot.queue != kNoQueue && unchanged >= queues[slot.queue].timeout_ns) {
     Log("queue ", static_cast<uint32_t>(slot.queue), " in slot ", s, " made no progress for ", unchanged / kMillisecond,
         " ms: its packet ", SlotRead64(s, NPU_MG_SLOT_RPTR), " is aborted");
-    slot.watch_since = now;
     KillHangingPacket(static_cast<uint8_t>(s));
     SlotChanged(s);
   }
@@ -81,6 +117,15 @@ void StartWatching() {
   next_look = 0;
 }
 
+void WatchTimeout(uint64_t timeout_ns) {
+  StartWatching();
+  next_look = Min(next_look, Now() + Max(timeout_ns / 4, kShortestPeriod));
+}
+
+void WatchKill() {
+  WatchTimeout(kKillTime);
+}
+
 bool Watching() {
   return watching;
 }
@@ -102,6 +147,20 @@ void ReportBrokenSlot(uint32_t slot) {
   if (broken) return;
   broken = true;
   Log("slot ", slot, " does not stop: the device needs a reset");
+  Event event;
+  event.kind = NPU_FW_EVENT_DEVICE_HANG;
+  event.value[0] = StuckCores();
+  event.value[1] = slot < NPU_MAX_SLOTS ? QueueOf(slots[slot]) : ~uint64_t{0};
+  SampleSensors(Now());  // health first: whoever hears of the event reads it
+  PostDeviceEvent(event);
+}
+
+void ResetCores(uint64_t mask) {
+  Write64(NPU_MG_CORE_RESET, mask);
+}
+
+uint64_t StuckCores() {
+  return Read64(NPU_MG_CORE_STUCK);
 }
 
 bool AnySlotBroken() {

@@ -13,6 +13,10 @@ namespace control {
 
 // A slot may run from now on.
 void StartWatching();
+// As above, and a hang of it is to be found in this time, however long those of others are.
+void WatchTimeout(uint64_t timeout_ns);
+// A packet was killed and has to end soon.
+void WatchKill();
 // Some slot ran when last looked.
 bool Watching();
 // Looks at the slots when it is time; returns when it wants to be called again, kNever when nothing runs.
@@ -20,5 +24,9 @@ uint64_t Watch(uint64_t now);
 // A slot did not obey: only a reset of the device helps.
 void ReportBrokenSlot(uint32_t slot);
 bool AnySlotBroken();
+
+// NPU_ADMIN_CORE_RESET: resets the cores of the mask.  Those of it whose block has not ended.
+void ResetCores(uint64_t mask);
+uint64_t StuckCores();
 
 }  // namespace control

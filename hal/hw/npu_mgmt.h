@@ -76,6 +76,7 @@
 #define NPU_MG_SLOT_FAULT 0x34u    /* RO: enum npu_fault_kind of a FAULTED slot */
 #define NPU_MG_SLOT_PRIORITY 0x38u /* RW: priority of the mapped queue */
 #define NPU_MG_SLOT_STARVED 0x3cu /* RO: 1 = RUNNING, but its launch has blocks left and no core runs one: others hold the cores */
+#define NPU_MG_SLOT_PARTIAL 0x40u /* RO: after UNMAP: 1 = it stopped inside a packet or an indirect buffer, and the device keeps the rest until the queue is mapped again at the same index */
 
 /* Cores. */
 #define NPU_MG_CORE_RESET 0x0c0u /* WO 64: bit mask of cores; a block there ends at once, its launch faults with NPU_FAULT_RESET */

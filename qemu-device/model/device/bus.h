@@ -9,6 +9,9 @@
 
 namespace npu::model {
 
+// What ends a launch that hangs because of an injection (NPU_INJ_HANG).
+enum class Hang : uint8_t { kNone, kUntilKill, kUntilCoreReset, kUntilReset };
+
 class DeviceBus {
  public:
   virtual ~DeviceBus() = default;
@@ -17,8 +20,8 @@ class DeviceBus {
   virtual void RaiseMsix(uint32_t vector) = 0;
   virtual void RaiseMgmt(uint32_t bits) = 0;  // NPU_MG_IRQ_*
   virtual uint64_t TimeNs() const = 0;
-  // True when an injected hang is to be spent on the launch that starts now.
-  virtual bool TakeHang() = 0;
+  // The kind of injected hang that is to be spent on the launch that starts now.
+  virtual Hang TakeHang() = 0;
   virtual void CountFault() = 0;
   // printf-like; these two may be called with locks held.
   virtual void Log(npu_model_log level, const char* format, ...) __attribute__((format(printf, 3, 4))) = 0;

@@ -45,7 +45,7 @@ class Device final : public MgmtPort, public DeviceBus {
   void RaiseMsix(uint32_t vector) override;
   void RaiseMgmt(uint32_t bits) override;
   uint64_t TimeNs() const override;
-  bool TakeHang() override;
+  Hang TakeHang() override;
   void CountFault() override { fault_count_.fetch_add(1, std::memory_order_relaxed); }
   void Log(npu_model_log level, const char* format, ...) override __attribute__((format(printf, 3, 4)));
   void Trace(const char* event, uint64_t a, uint64_t b, uint64_t c) override {
@@ -70,6 +70,7 @@ class Device final : public MgmtPort, public DeviceBus {
   bool Register(uint32_t offset, uint64_t* value, bool* wide);
   bool ReadCoreWindow(uint32_t offset, uint64_t* value, bool* wide);
   bool ReadSlotWindow(uint32_t offset, uint64_t* value, bool* wide);
+  uint64_t ReadDoorbell(uint32_t offset, unsigned size);
   bool WriteRegister(uint32_t offset, uint64_t value, unsigned size);
   Wide* WideRegister(uint32_t offset);
   uint64_t ReadRom(uint32_t offset, unsigned size) const;
@@ -80,7 +81,7 @@ class Device final : public MgmtPort, public DeviceBus {
   // mgmt_regs.cc
   bool MgmtReadSensor(uint32_t offset, uint64_t* value);
   bool MgmtReadQueues(uint32_t offset, uint64_t* value);
-  bool MgmtWriteSelected(uint32_t offset, uint32_t value);
+  bool MgmtWriteSelected(uint32_t offset, uint64_t value);
 
   // inject.cc
   void WriteInjection(uint32_t command);
@@ -108,6 +109,7 @@ class Device final : public MgmtPort, public DeviceBus {
   std::atomic<uint32_t> inj_kind_{0}, inj_count_{0}, inj_seed_{0}, inj_status_{0};
   std::atomic<uint64_t> inj_done_{0}, fault_count_{0};
   Armed hang_, lost_irq_, dma_error_;
+  std::atomic<Hang> hang_kind_{Hang::kNone};  // of the armed hangs
 
   // Published by the firmware: written by the management thread.
   std::atomic<uint32_t> health_{0}, pub_temp_{0}, pub_power_{0}, pub_util_{0}, pub_throttle_{0}, pub_active_{0},

@@ -55,7 +55,8 @@ void Dispatcher::Reset() {
   doorbells_.Reset();
   for (auto& unit : units_) {
     unit->launch = nullptr;
-    unit->at_barrier = unit->begin = false;
+    unit->at_barrier = unit->begin = unit->reset = false;
+    unit->stuck = Hang::kNone;
     unit->forget.clear();
     unit->core.Reset();
     unit->stats.busy_cycles = unit->stats.instructions = unit->stats.blocks = 0;
@@ -145,7 +146,7 @@ bool Dispatcher::AnyTask() const {
   if (launches_.empty()) return false;
   for (uint32_t i = 0; i < cores_; ++i) {
     const CoreUnit& unit = *units_[i];
-    if (!unit.claimed && !unit.at_barrier && (unit.launch || PickLaunch(i))) return true;
+    if (!unit.claimed && !unit.at_barrier && unit.stuck == Hang::kNone && (unit.launch || PickLaunch(i))) return true;
   }
   return false;
 }
@@ -209,7 +210,7 @@ bool Dispatcher::PickCore(Task* task) {
   for (uint32_t i = 0; i < cores_; ++i) {
     uint32_t index = (core_turn_ + i) % cores_;
     CoreUnit& unit = *units_[index];
-    if (unit.claimed || unit.at_barrier) continue;
+    if (unit.claimed || unit.at_barrier || unit.stuck != Hang::kNone) continue;
     if (!unit.launch) {
       Launch* launch = PickLaunch(index);
       if (!launch) continue;
@@ -222,6 +223,11 @@ bool Dispatcher::PickCore(Task* task) {
       if (!launch->started) launch->started = ++started_;
       slots_[launch->slot].turn = ++turn_;
       unit.stats.queue.store(launch->queue + 1, std::memory_order_relaxed);
+      if (launch->hang != Hang::kNone) {
+        unit.stuck = launch->hang;
+        unit.begin = false;
+        continue;
+      }
     }
     unit.claimed = true;
     core_turn_ = index + 1;

@@ -72,6 +72,9 @@ class Dispatcher {
   npu_admin_status EnableContext(uint32_t id, uint64_t table);
   npu_admin_status DisableContext(uint32_t id);
   void ClearQueue(uint32_t queue);
+  void SetQueueWptr(uint32_t queue, uint64_t wptr);
+  void ResetCores(uint64_t mask);
+  uint64_t StuckCores() const;
   uint32_t NextChangedSlot();
   void SetQueueTable(uint64_t offset) { queue_table_.store(offset, std::memory_order_relaxed); }
   bool ReadSlot(uint32_t slot, uint32_t offset, unsigned size, uint64_t* value);
@@ -96,6 +99,8 @@ class Dispatcher {
     bool begin = false;        // the claimer is to begin `block`
     uint32_t block = 0;
     bool at_barrier = false;
+    Hang stuck = Hang::kNone;  // its block makes no progress and no worker ever enters; ends as this says
+    bool reset = false;        // to be reset when its block has ended
     std::vector<std::shared_ptr<Context>> forget;  // destroyed while claimed
     CoreStats stats;
   };
@@ -127,6 +132,7 @@ class Dispatcher {
   // packets.cc: a claimed slot (no lock)
   Task RunSlot(Worker& worker, uint32_t index);
   Step StepSlot(Slot& slot, uint32_t index);
+  static bool MustYield(const Slot& slot);
   bool SyncStatus(Slot& slot);
   bool Fetch(Slot& slot, Step* step);
   Step Execute(Slot& slot, uint32_t index);
@@ -146,6 +152,7 @@ class Dispatcher {
   void MarkChanged(uint32_t index, bool interrupt);
   void BeginFault(uint32_t index, bool record);
   void FinishUnmap(uint32_t index);
+  static bool MayLeave(const Slot& slot);
   bool TryUnmap(uint32_t index);
   bool TryKill(uint32_t index);
   npu_admin_status Command(uint32_t index, uint32_t command);
@@ -162,9 +169,12 @@ class Dispatcher {
   void EndSlice(CoreUnit& unit, uint32_t index, Outcome outcome);
   void EndBlock(CoreUnit& unit, uint32_t index);
   void AbortLaunch(Launch& launch);
+  bool TakeStuck(Launch& launch, uint32_t index);
+  void ResetCore(uint32_t index);
   void AtBarrier(CoreUnit& unit);
   void OpenBarrier(Launch& launch);
   bool LaunchEnded(const Launch& launch) const;
+  bool Starved(const Launch& launch) const;
   Task SettleLaunch(Worker* worker, Launch& launch);
   void AddCost(CoreUnit& unit, uint32_t index);
   void ForgetInCores(const std::shared_ptr<Context>& context);

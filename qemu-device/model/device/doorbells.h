@@ -43,6 +43,8 @@ class Doorbells {
   uint32_t NextMarked();
   void Mark(uint32_t queue);
   void Clear(uint32_t queue);
+  // The write index that a queue starts with.  Not while it is heard.
+  void SetWptr(uint32_t queue, uint64_t wptr) { doors_[queue].wptr.store(wptr, std::memory_order_seq_cst); }
   // A dead queue loses its mark.
   void SetDead(uint32_t queue, bool dead);
   bool dead(uint32_t queue) const { return doors_[queue].dead.load(std::memory_order_seq_cst); }
@@ -51,7 +53,7 @@ class Doorbells {
 
  private:
   struct Door {
-    std::atomic<uint64_t> wptr{0};      // writers: host threads, Clear
+    std::atomic<uint64_t> wptr{0};      // writers: host threads, Clear, SetWptr
     std::atomic<int32_t> slot{-1};      // writer: dispatcher
     std::atomic<bool> dead{true};       // writer: firmware
     std::atomic<bool> starving{false};  // rung without slot and not attached since

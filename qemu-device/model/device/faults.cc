@@ -83,10 +83,11 @@ Dispatcher::Task Dispatcher::RunFault(Worker& worker) {
   fault_claimed_ = false;
   slot.phase = Phase::kFaulted;
   slot.fault_kind = slot.record.kind;
-  slot.want_kill = false;
+  // A fault on the way out comes first: the firmware has to hear of it, and unmaps again.
+  slot.want_kill = slot.want_unmap = false;
+  slot.drain.store(false);
   SetState(index, NPU_SLOT_FAULTED);
   MarkChanged(index, true);
-  if (slot.want_unmap) FinishUnmap(index);
   UnlockAndTell(lock);
   return {};
 }

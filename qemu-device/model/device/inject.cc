@@ -23,8 +23,9 @@ bool Device::Take(Armed& armed) {
   return false;
 }
 
-bool Device::TakeHang() {
-  return Take(hang_);
+Hang Device::TakeHang() {
+  const Hang kind = hang_kind_.load(std::memory_order_relaxed);
+  return Take(hang_) ? kind : Hang::kNone;
 }
 
 void Device::DisarmInjections() {
@@ -35,6 +36,8 @@ void Device::DisarmInjections() {
 uint32_t Device::ArmInjection(uint32_t kind, uint32_t count, uint64_t target) {
   switch (kind) {
     case NPU_INJ_HANG:
+      if (target > 2) return kInvalid;
+      hang_kind_.store(target == 0 ? Hang::kUntilKill : target == 1 ? Hang::kUntilCoreReset : Hang::kUntilReset);
       hang_.left.store(count);
       return 0;
     case NPU_INJ_LOST_IRQ:

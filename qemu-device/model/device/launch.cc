@@ -41,7 +41,9 @@ void Dispatcher::StartLaunch(uint32_t index) {
 }
 
 bool Dispatcher::LaunchMayStart(const Launch& launch, uint32_t core) const {
-  if (launch.hang || launch.aborting || launch.lanes[core].next >= launch.blocks) return false;
+  if (launch.aborting || launch.lanes[core].next >= launch.blocks) return false;
+  // An injected hang holds no core at all, or one.
+  if (launch.hang == Hang::kUntilKill || (launch.hang != Hang::kNone && launch.running)) return false;
   return !launch.stopping || (launch.gang && launch.started);
 }
 
@@ -80,6 +82,8 @@ Dispatcher::Task Dispatcher::RunCore(Worker& worker, uint32_t index) {
   EndSlice(unit, index, outcome);
   for (auto& context : unit.forget) unit.core.ForgetContext(&context->space);
   unit.forget.clear();
+  if (unit.reset && !unit.launch) unit.core.Reset();
+  unit.reset = unit.reset && unit.launch;
   if (LaunchEnded(launch)) next = SettleLaunch(&worker, launch);
   Notify();
   UnlockAndTell(lock);
@@ -187,6 +191,14 @@ void Dispatcher::AbortLaunch(Launch& launch) {
   launch.at_barrier = 0;
 }
 
+// Blocks are left, and none of those that have begun can go on before another gets a core.
+bool Dispatcher::Starved(const Launch& launch) const {
+  if (launch.hang != Hang::kNone || launch.aborting || launch.running != launch.at_barrier) return false;
+  for (const Launch::Lane& lane : launch.lanes)
+    if (lane.next < launch.blocks) return true;
+  return false;
+}
+
 bool Dispatcher::LaunchEnded(const Launch& launch) const {
   if (launch.running) return false;
   if (launch.finished == launch.blocks || launch.aborting) return true;
@@ -201,7 +213,7 @@ Dispatcher::Task Dispatcher::SettleLaunch(Worker* worker, Launch& launch) {
   if (launch.has_fault || launch.aborting) {
     slot.record = launch.fault;
     if (slot.record.kind == NPU_FAULT_NONE) {  // killed
-      slot.record.kind = static_cast<uint8_t>(slot.kill_kind);
+      slot.record.kind = static_cast<uint8_t>(launch.core_reset ? uint32_t{NPU_FAULT_RESET} : slot.kill_kind);
       if (!launch.has_fault) {
         slot.record.engine = NPU_ENGINE_DISPATCHER;
         slot.record.operand = kNoOperand;
@@ -236,6 +248,60 @@ Dispatcher::Task Dispatcher::SettleLaunch(Worker* worker, Launch& launch) {
   slot.phase = Phase::kClaimed;
   slot.recheck = false;
   return {Task::kSlot, index};
+}
+
+// The block that a stuck core holds ends without having done anything.
+bool Dispatcher::TakeStuck(Launch& launch, uint32_t index) {
+  CoreUnit& unit = *units_[index];
+  if (unit.stuck == Hang::kNone || unit.launch != &launch) return false;
+  unit.stuck = Hang::kNone;
+  if (!launch.has_fault) {
+    launch.has_fault = true;
+    launch.fault = {};
+    launch.fault.engine = NPU_ENGINE_DISPATCHER;
+    launch.fault.operand = kNoOperand;
+    launch.fault.kernel = launch.fault.pc = launch.shared.entry;
+    launch.fault.block = unit.block;
+    launch.fault.core = static_cast<uint16_t>(index);
+  }
+  EndBlock(unit, index);
+  return true;
+}
+
+// What the core runs is lost.  A launch that was to be killed keeps the reason of the kill.
+void Dispatcher::ResetCore(uint32_t index) {
+  CoreUnit& unit = *units_[index];
+  if (unit.stuck == Hang::kUntilReset) {
+    if (!unit.launch->aborting) unit.launch->core_reset = true;
+    AbortLaunch(*unit.launch);
+    return;
+  }
+  Launch* launch = unit.launch;
+  if (launch && unit.stuck == Hang::kNone)
+    unit.reset = true;
+  else
+    unit.core.Reset();
+  if (!launch) return;
+  if (!launch->aborting && !launch->has_fault) launch->core_reset = true;
+  AbortLaunch(*launch);
+  TakeStuck(*launch, index);
+  if (LaunchEnded(*launch)) SettleLaunch(nullptr, *launch);
+}
+
+void Dispatcher::ResetCores(uint64_t mask) {
+  std::unique_lock lock(mu_);
+  for (uint32_t i = 0; i < cores_; ++i)
+    if (mask >> i & 1) ResetCore(i);
+  wake_.WakeOne();
+  UnlockAndTell(lock);
+}
+
+uint64_t Dispatcher::StuckCores() const {
+  std::lock_guard lock(mu_);
+  uint64_t mask = 0;
+  for (uint32_t i = 0; i < cores_; ++i)
+    if (units_[i]->launch && units_[i]->launch->aborting) mask |= 1ull << i;
+  return mask;
 }
 
 void Dispatcher::ForgetInCores(const std::shared_ptr<Context>& context) {

@@ -57,6 +57,9 @@ bool Device::MgmtReadQueues(uint32_t offset, uint64_t* value) {
     case NPU_MG_DB_WPTR:
       *value = db_queue_ < config_.queues ? dispatcher_->doorbells().wptr(db_queue_) : 0;
       return true;
+    case NPU_MG_CORE_STUCK:
+      *value = dispatcher_->StuckCores();
+      return true;
     case NPU_MG_SLOT_NEXT:
       *value = dispatcher_->NextChangedSlot();
       return true;
@@ -124,14 +127,14 @@ bool Device::MgmtRead(uint32_t offset, unsigned size, uint64_t* value) {
   }
   // The size comes first: some reads have side effects, which an access of the wrong size must not have.
   bool wide = offset == NPU_MG_MBOX_ADDR || offset == NPU_MG_CTX_TABLE || offset == NPU_MG_QUEUE_TABLE ||
-              offset == NPU_MG_MEM_SIZE || offset == NPU_MG_DB_WPTR || offset == NPU_MG_SENSOR_ENERGY ||
-              (offset >= NPU_MG_SENSOR_BUSY && offset <= NPU_MG_SENSOR_ECC_ADDR);
+              offset == NPU_MG_MEM_SIZE || offset == NPU_MG_DB_WPTR || offset == NPU_MG_CORE_STUCK ||
+              offset == NPU_MG_SENSOR_ENERGY || (offset >= NPU_MG_SENSOR_BUSY && offset <= NPU_MG_SENSOR_ECC_ADDR);
   if (size != (wide ? 8u : 4u)) return false;
   return MgmtReadQueues(offset, value) || MgmtReadSensor(offset, value);
 }
 
 // Registers of the queue that NPU_MG_DB_QUEUE selects.
-bool Device::MgmtWriteSelected(uint32_t offset, uint32_t value) {
+bool Device::MgmtWriteSelected(uint32_t offset, uint64_t value) {
   uint32_t queue = db_queue_;
   if (queue >= config_.queues) {
     Log(NPU_MODEL_LOG_GUEST_ERROR, "firmware: NPU_MG_DB_QUEUE selects queue %u of %u", queue, config_.queues);
@@ -139,6 +142,8 @@ bool Device::MgmtWriteSelected(uint32_t offset, uint32_t value) {
   }
   if (offset == NPU_MG_DB_CLEAR)
     dispatcher_->ClearQueue(queue);
+  else if (offset == NPU_MG_DB_WPTR)
+    dispatcher_->SetQueueWptr(queue, value);
   else
     dispatcher_->doorbells().SetDead(queue, value & 1);
   return true;
@@ -148,6 +153,11 @@ bool Device::MgmtWrite(uint32_t offset, unsigned size, uint64_t value) {
   if (InSlots(offset)) {
     uint32_t slot = (offset - NPU_MG_SLOT_OFFSET) / NPU_MG_SLOT_STRIDE;
     return dispatcher_->WriteSlot(slot, (offset - NPU_MG_SLOT_OFFSET) % NPU_MG_SLOT_STRIDE, size, value);
+  }
+  if (size == 8 && offset == NPU_MG_DB_WPTR) return MgmtWriteSelected(offset, value);
+  if (size == 8 && offset == NPU_MG_CORE_RESET) {
+    dispatcher_->ResetCores(value);
+    return true;
   }
   if (size != 4) return false;
   auto word = static_cast<uint32_t>(value);

@@ -26,13 +26,20 @@ Dispatcher::Step Dispatcher::StepSlot(Slot& slot, uint32_t index) {
     if (!FinishPacket(slot)) return Step::kFault;
   }
   for (uint32_t n = 0; n < kPacketsAClaim; ++n) {
-    if (slot.attention.load(std::memory_order_acquire)) return Step::kYield;
+    if (MustYield(slot)) return Step::kYield;
     Step step = Step::kIdle;
     if (!slot.in_work && !Fetch(slot, &step)) return step;
     step = Execute(slot, index);
     if (step != Step::kYield) return step;
   }
   return Step::kYield;
+}
+
+// A kill or an unmap was asked for.  A drain goes on to the end of an indirect buffer: its place in there is no part of
+// the ring's index.
+bool Dispatcher::MustYield(const Slot& slot) {
+  if (slot.attention.load(std::memory_order_acquire)) return true;
+  return slot.drain.load(std::memory_order_acquire) && slot.q->indirect.count == 0;
 }
 
 // Carries out a skip or flush, and shows in the status page where the queue stands, if it does not yet.
@@ -56,7 +63,9 @@ bool Dispatcher::SyncStatus(Slot& slot) {
   if (ops.dma_store64(platform_.opaque, status + offsetof(npu_queue_status, fault_seq), 0)) return false;
   slot.q->faulted = false;
   slot.sync_status = false;
-  return StoreRptr(slot);
+  if (!StoreRptr(slot)) return false;
+  RaiseFence(*slot.context);  // whoever sleeps until the index moves
+  return true;
 }
 
 // Copies the next packet into the slot and checks the copy.  False: *step says why there is none.

@@ -223,6 +223,18 @@ uint64_t Device::ReadRegister(uint32_t offset, unsigned size) {
   return 0;
 }
 
+// The write index that the doorbell has latched.
+uint64_t Device::ReadDoorbell(uint32_t offset, unsigned size) {
+  uint32_t queue = offset / NPU_DOORBELL_STRIDE, at = offset % NPU_DOORBELL_STRIDE;
+  if (queue < config_.queues && at < NPU_DB_WPTR + 8 && (size == 8 || size == 4)) {
+    uint64_t value = dispatcher_->doorbells().wptr(queue) >> (8 * (at - NPU_DB_WPTR));
+    return size == 8 ? value : static_cast<uint32_t>(value);
+  }
+  Log(NPU_MODEL_LOG_GUEST_ERROR, "doorbell page of queue %u: nothing to read at offset 0x%x (%u bytes)", queue, at,
+      size);
+  return 0;
+}
+
 uint64_t Device::MmioRead(uint64_t offset, unsigned size) {
   bool good = (size == 1 || size == 2 || size == 4 || size == 8) && offset < NPU_BAR0_SIZE && offset % size == 0;
   if (!good) {
@@ -234,6 +246,7 @@ uint64_t Device::MmioRead(uint64_t offset, unsigned size) {
   if (resetting_.load(std::memory_order_acquire)) return size == 8 ? ~0ull : (1ull << (8 * size)) - 1;
   auto at = static_cast<uint32_t>(offset);
   if (at >= NPU_ROM_OFFSET && at < NPU_ROM_OFFSET + NPU_ROM_SIZE) return ReadRom(at - NPU_ROM_OFFSET, size);
+  if (at >= NPU_DOORBELL_OFFSET) return ReadDoorbell(at - NPU_DOORBELL_OFFSET, size);
   return ReadRegister(at, size);
 }
 

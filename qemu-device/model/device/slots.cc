@@ -27,6 +27,7 @@ void Dispatcher::MarkChanged(uint32_t index, bool interrupt) {
 // runs one small launch after the other leaves the management hart asleep.
 void Dispatcher::SetState(uint32_t index, uint32_t state) {
   Slot& slot = slots_[index];
+  if (slot.want_unmap && (state == NPU_SLOT_RUNNING || state == NPU_SLOT_IDLE)) state = NPU_SLOT_DRAINING;
   if (slot.state == state) return;
   if (state == NPU_SLOT_RUNNING && busy_slots_++ == 0) pending_mgmt_ |= NPU_MG_IRQ_BUSY;
   if (slot.state == NPU_SLOT_RUNNING) --busy_slots_;
@@ -70,7 +71,7 @@ Dispatcher::Task Dispatcher::SettleSlot(Worker& worker, uint32_t index, Step ste
       slot.phase = Phase::kReady;
   } else if (slot.want_kill) {
     TryKill(index);
-  } else if (slot.want_unmap) {
+  } else if (slot.want_unmap && MayLeave(slot)) {
     TryUnmap(index);
   } else if (step == Step::kLaunch) {
     StartLaunch(index);
@@ -101,6 +102,7 @@ void Dispatcher::FinishUnmap(uint32_t index) {
   queue_slot_[queue] = -1;
   slot.last_rptr = slot.rptr.load();
   slot.last_wptr = doorbells_.wptr(queue);
+  slot.last_partial = slot.launch || q.indirect.count != 0;
   if (slot.launch) {
     q.saved = std::move(slot.launch);
     q.saved_packet = slot.packet;
@@ -115,6 +117,7 @@ void Dispatcher::FinishUnmap(uint32_t index) {
   slot.queue = -1;
   slot.in_work = slot.op_done = slot.sync_status = slot.recheck = slot.want_unmap = slot.want_kill = false;
   slot.attention.store(false);
+  slot.drain.store(false);
   slot.resume = Resume::kNone;
   slot.phase = Phase::kEmpty;
   slot.fault_kind = NPU_FAULT_NONE;
@@ -122,10 +125,16 @@ void Dispatcher::FinishUnmap(uint32_t index) {
   MarkChanged(index, true);
 }
 
+// A drain leaves at a packet of the ring; then memory and index are the whole state of the queue.
+bool Dispatcher::MayLeave(const Slot& slot) {
+  return !slot.drain.load(std::memory_order_relaxed) || (slot.q->indirect.count == 0 && !slot.launch);
+}
+
 // True when it is done; else the slot drains.
 bool Dispatcher::TryUnmap(uint32_t index) {
   Slot& slot = slots_[index];
   slot.want_unmap = true;
+  const bool drain = slot.drain.load(std::memory_order_relaxed);
   switch (slot.phase) {
     case Phase::kReady:
       // A packet has run, but is not shown as finished yet.
@@ -133,12 +142,14 @@ bool Dispatcher::TryUnmap(uint32_t index) {
       [[fallthrough]];
     case Phase::kIdle:
     case Phase::kWaiting:
+      if (!MayLeave(slot)) break;
+      [[fallthrough]];
     case Phase::kFaulted:
       FinishUnmap(index);
       return true;
     case Phase::kAsync:
       if (slot.launch) {
-        slot.launch->stopping = true;
+        slot.launch->stopping = !drain;
         if (LaunchEnded(*slot.launch)) {
           SettleLaunch(nullptr, *slot.launch);
           return slot.phase == Phase::kEmpty;
@@ -150,8 +161,9 @@ bool Dispatcher::TryUnmap(uint32_t index) {
     case Phase::kEmpty:
       break;
   }
-  slot.attention.store(true, std::memory_order_release);
-  SetState(index, NPU_SLOT_DRAINING);
+  // The worker inside finds a drain by itself, at the packet where it may stop.
+  if (!drain) slot.attention.store(true, std::memory_order_release);
+  if (slot.phase != Phase::kWaiting) SetState(index, NPU_SLOT_DRAINING);
   return false;
 }
 
@@ -266,7 +278,9 @@ npu_admin_status Dispatcher::Command(uint32_t index, uint32_t command) {
     case NPU_MG_SLOT_CMD_MAP:
       return Map(index);
     case NPU_MG_SLOT_CMD_UNMAP:
+    case NPU_MG_SLOT_CMD_DRAIN:
       if (slot.phase == Phase::kEmpty) return NPU_ADMIN_ENOENT;
+      slot.drain.store(command == NPU_MG_SLOT_CMD_DRAIN, std::memory_order_release);
       TryUnmap(index);
       return NPU_ADMIN_OK;
     case NPU_MG_SLOT_CMD_KILL:
@@ -318,8 +332,10 @@ bool Dispatcher::ReadSlot(uint32_t index, uint32_t offset, unsigned size, uint64
       *value = slot.priority;
       break;
     case NPU_MG_SLOT_STARVED:
-      *value = slot.launch && !slot.launch->running && !slot.launch->hang && !slot.launch->aborting.load() &&
-               slot.launch->finished < slot.launch->blocks;
+      *value = slot.launch && Starved(*slot.launch);
+      break;
+    case NPU_MG_SLOT_PARTIAL:
+      *value = !mapped && slot.last_partial;
       break;
     case NPU_MG_SLOT_SET_RPTR:
       *value = slot.set_rptr, wide = true;
@@ -398,6 +414,15 @@ void Dispatcher::ClearQueue(uint32_t queue) {
   doorbells_.Clear(queue);
   if (std::erase(parked_waiters_, queue)) waiters_.fetch_sub(1, std::memory_order_seq_cst);
   queue_states_[queue] = QueueState{};
+}
+
+void Dispatcher::SetQueueWptr(uint32_t queue, uint64_t wptr) {
+  std::lock_guard lock(mu_);
+  if (queue_slot_[queue] >= 0 || !doorbells_.dead(queue)) {
+    bus_.Log(NPU_MODEL_LOG_GUEST_ERROR, "firmware: sets the write index of queue %u, which is in use; ignored", queue);
+    return;
+  }
+  doorbells_.SetWptr(queue, wptr);
 }
 
 namespace {

@@ -11,6 +11,7 @@
 
 #include "core/address_space.h"
 #include "core/core.h"
+#include "device/bus.h"
 #include "npu_admin.h"
 #include "npu_fault.h"
 #include "npu_packet.h"
@@ -44,9 +45,10 @@ struct Launch {
   uint32_t running = 0;     // blocks that a core has begun and not ended
   uint32_t at_barrier = 0;  // of those, waiting at a grid barrier
   bool gang = false;        // one block a core: may use the grid barrier, so once begun it must get all its cores
-  bool hang = false;        // injected: never gets a core
+  Hang hang = Hang::kNone;  // injected: never gets a core, or holds one and makes no progress
   std::atomic<bool> aborting{false};  // written under the lock, also read without it by the workers inside cores
   bool stopping = false;              // unmap: begin no more blocks
+  bool core_reset = false;            // ended by a reset of one of its cores, not by a kill
   uint64_t started = 0;               // order in which launches got their first core; 0: not yet
   std::vector<Lane> lanes;
   npu_counters sum{};
@@ -112,6 +114,8 @@ struct Slot {
   bool recheck = false;  // rung, kicked or signalled while claimed
   bool want_unmap = false;
   bool want_kill = false;
+  bool last_partial = false;           // the last unmap left something in the queue's state
+  std::atomic<bool> drain{false};      // want_unmap means: at a packet of the ring; written under the lock
   uint64_t turn = 0;                   // when it was last served, for round robin
   std::atomic<bool> attention{false};  // want_* was set: the claimer comes back at the next packet
   std::atomic<uint64_t> progress{0};

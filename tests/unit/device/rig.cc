@@ -41,6 +41,9 @@ constexpr uint32_t kProgram[] = {
     0x00b63023,  //          sd   a1, 0(a2)
     0x00008067,  // 3:       ret
     0x00100073,  // trap:    ebreak
+    0x00053603,  // until:   ld   a2, 0(a0)       until args[0] is not 0
+    0xfe060ee3,  //          beqz a2, until
+    0x00008067,  //          ret
 };
 // clang-format on
 

@@ -42,7 +42,8 @@ enum Operator : uint32_t {
   kBarrier = 0x30,
   kSome = 0x4c,
   kWild = 0x58,
-  kTrap = 0x68
+  kTrap = 0x68,
+  kUntil = 0x6c
 };
 
 // Device pointers.

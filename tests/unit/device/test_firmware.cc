@@ -1,64 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The device with the real control firmware: load, mailbox, many queues, faults, hangs, crash, reset.
-#include <cstring>
-#include <fstream>
-#include <iterator>
-
-#include "npu_admin.h"
-#include "suite.h"
-
-using rig::Dev;
-using rig::Rig;
-using rig::Signal;
+#include "firmware_host.h"
 
 namespace {
-
-constexpr uint64_t kPackage = 0x3000000, kMailbox = 0x2f00000, kFence = rig::kData;
-
-class Host : public Rig {
- public:
-  explicit Host(void** state) : Rig(Threads(state)) {}
-  void Boot() {
-    std::ifstream file(NPU_CONTROL_PACKAGE, std::ios::binary);
-    std::vector<char> package((std::istreambuf_iterator<char>(file)), {});
-    assert_true(package.size() > 1000);
-    memcpy(vram() + kPackage, package.data(), package.size());
-    Set(NPU_REG_CTX_TABLE, rig::kCtxTable, 8);
-    Set(NPU_REG_QUEUE_TABLE, rig::kQueueTable, 8);
-    Set(NPU_REG_MBOX_ADDR, kMailbox, 8);
-    Set(NPU_REG_FW_ADDR, kPackage, 8);
-    Set(NPU_REG_FW_SIZE, package.size());
-    Set(NPU_REG_FW_CTRL, NPU_FW_CTRL_LOAD);
-    assert_true(Until([this] { return Get(NPU_REG_FW_STATE) == NPU_FW_STATE_READY; }));
-    Admin(NPU_ADMIN_HELLO, NPU_ADMIN_PROTOCOL, NPU_CONTRACT_VERSION);
-    assert_int_equal(status(), NPU_ADMIN_OK);
-  }
-  npu_mbox& mbox() { return *reinterpret_cast<npu_mbox*>(vram() + kMailbox); }
-  uint32_t status() { return mbox().status; }
-  uint32_t Admin(uint32_t op, uint64_t a0 = 0, uint64_t a1 = 0) {
-    mbox().seq = ++seq_;
-    mbox().op = op;
-    mbox().arg[0] = a0;
-    mbox().arg[1] = a1;
-    Set(NPU_REG_MBOX_DB, seq_);
-    assert_true(Until([this] { return Get(NPU_REG_MBOX_ACK) == seq_; }));
-    return mbox().status;
-  }
-  void CreateQueue(uint32_t queue, uint32_t context, uint64_t timeout_ns = 0) {
-    WriteQueue(queue, context);
-    memcpy(vram() + rig::kQueueTable + queue * sizeof(npu_queue_desc) + offsetof(npu_queue_desc, timeout_ns),
-           &timeout_ns, 8);
-    assert_int_equal(Admin(NPU_ADMIN_QUEUE_CREATE, queue), NPU_ADMIN_OK);
-  }
-  void CreateContext(uint32_t id) {
-    WriteContext(id);
-    assert_int_equal(Admin(NPU_ADMIN_CTX_CREATE, id), NPU_ADMIN_OK);
-  }
-
- private:
-  uint32_t seq_ = 0;
-};
 
 void ManyQueues(void** state) {
   Host h(state);
@@ -199,7 +144,7 @@ void PauseWithFirmware(void** state) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(ManyQueues), NPU_CASE(FaultAndResume), NPU_CASE(Hang), NPU_CASE(InnocentOfAHang), NPU_CASE(CrashAndReload),
-                              NPU_CASE(PauseWithFirmware)};
+  const CMUnitTest tests[] = {NPU_CASE(ManyQueues),      NPU_CASE(FaultAndResume), NPU_CASE(Hang),
+                              NPU_CASE(InnocentOfAHang), NPU_CASE(CrashAndReload), NPU_CASE(PauseWithFirmware)};
   return cmocka_run_group_tests_name("device.firmware", tests, nullptr, nullptr);
 }

@@ -130,6 +130,9 @@ void FakeDevice::Update(uint32_t index) {
 
 void FakeDevice::Empty(uint32_t index) {
   Slot& slot = slots[index];
+  const bool runs = slot.state == NPU_SLOT_RUNNING || slot.state == NPU_SLOT_DRAINING;
+  slot.partial = partial && runs && !slot.drain;
+  slot.drain = false;
   queues[static_cast<size_t>(slot.queue)].slot = -1;
   queues[static_cast<size_t>(slot.queue)].rptr = slot.rptr;
   slot.queue = -1;
@@ -162,7 +165,9 @@ uint32_t FakeDevice::Command(uint32_t index, uint32_t command) {
   const bool runs = slot.state == NPU_SLOT_RUNNING || slot.state == NPU_SLOT_DRAINING;
   switch (command) {
     case NPU_MG_SLOT_CMD_UNMAP:
-      if (runs && slow_unmap)
+    case NPU_MG_SLOT_CMD_DRAIN:
+      slot.drain = command == NPU_MG_SLOT_CMD_DRAIN;
+      if (runs && (slow_unmap || slot.drain))
         SetState(index, NPU_SLOT_DRAINING);
       else
         Empty(index);
@@ -183,6 +188,19 @@ uint32_t FakeDevice::Command(uint32_t index, uint32_t command) {
       return NPU_ADMIN_OK;
     default:
       return NPU_ADMIN_EINVAL;
+  }
+}
+
+// The launches that were killed in vain end now, but for those on hung cores.
+void FakeDevice::ResetCores(uint64_t mask) {
+  ++core_resets;
+  stuck &= ~mask | hung;
+  if (stuck != 0) return;
+  for (uint32_t s = 0; s < slots.size(); ++s) {
+    if (slots[s].state != NPU_SLOT_RUNNING && slots[s].state != NPU_SLOT_DRAINING) continue;
+    slots[s].fault = slots[s].kill_kind;
+    SetState(s, NPU_SLOT_FAULTED);
+    Mark(s);
   }
 }
 
@@ -232,6 +250,9 @@ bool FakeDevice::ReadSlot(Slot& slot, uint32_t reg, unsigned size, uint64_t* val
       return true;
     case NPU_MG_SLOT_STARVED:
       *value = 0;
+      return true;
+    case NPU_MG_SLOT_PARTIAL:
+      *value = slot.partial;
       return true;
     default:
       return false;
@@ -289,6 +310,7 @@ bool FakeDevice::MgmtRead(uint32_t offset, unsigned size, uint64_t* value) {
       {NPU_MG_SENSOR_POWER, 4, 12'345},
       {NPU_MG_SENSOR_BUSY, 8, busy},
       {NPU_MG_SENSOR_ECC_UE, 8, ecc_ue},
+      {NPU_MG_CORE_STUCK, 8, stuck},
   };
   for (const Register& r : plain) {
     if (r.offset != offset) continue;
@@ -322,6 +344,10 @@ bool FakeDevice::MgmtWrite(uint32_t offset, unsigned size, uint64_t value) {
     if (offset >= NPU_MG_SLOT_OFFSET && offset < kSlotsEnd) {
       known = WriteSlot((offset - NPU_MG_SLOT_OFFSET) / NPU_MG_SLOT_STRIDE,
                         (offset - NPU_MG_SLOT_OFFSET) % NPU_MG_SLOT_STRIDE, size, value);
+    } else if (offset == NPU_MG_DB_WPTR && size == 8) {
+      if (queues[selected_].dead && queues[selected_].slot < 0) queues[selected_].wptr = value;
+    } else if (offset == NPU_MG_CORE_RESET && size == 8) {
+      ResetCores(value);
     } else if (size != 4) {
       known = false;
     } else {

@@ -44,7 +44,7 @@ class FakeDevice : public npu::model::MgmtPort {
     int queue = -1;
     uint32_t state = 0, result = 0, set_queue = 0, kill_kind = 0, fault = 0, priority = 0;
     uint64_t set_rptr = 0, rptr = 0, progress = 0;
-    bool changed = false;
+    bool changed = false, partial = false, drain = false;
   };
 
   FakeDevice() : memory(kMemoryBytes), queues(1024), slots(16) {}
@@ -79,7 +79,11 @@ class FakeDevice : public npu::model::MgmtPort {
   uint64_t mbox_addr = kMailbox;
   uint32_t mbox_db = 0, mbox_ack = 0, host_events = 0;
   bool slow_unmap = false;  // a running slot drains until FinishPackets
+  bool partial = false;     // a queue that is unmapped while it runs stands inside a packet
   bool deaf = false;        // kills are ignored
+  uint64_t stuck = 0;       // NPU_MG_CORE_STUCK
+  uint64_t hung = 0;        // of those, cores that a reset does not bring back
+  uint64_t core_resets = 0;
   int32_t temperature = 45'000;
   uint64_t busy = 0, ecc_ue = 0;
   std::vector<uint64_t> ecc;
@@ -92,6 +96,7 @@ class FakeDevice : public npu::model::MgmtPort {
   bool WriteSlot(uint32_t index, uint32_t reg, unsigned size, uint64_t value);
   uint32_t Command(uint32_t index, uint32_t command);
   uint32_t Map(uint32_t index);
+  void ResetCores(uint64_t mask);
   void Update(uint32_t index);
   void SetState(uint32_t index, uint32_t state);
   void Mark(uint32_t index);

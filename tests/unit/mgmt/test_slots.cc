@@ -271,27 +271,6 @@ void DestroyOfDeafSlot(void**) {
   assert_int_equal(rig.Command(NPU_ADMIN_QUEUE_CREATE, {1}).status, NPU_ADMIN_EEXIST);
 }
 
-void SuspendAndResume(void**) {
-  Booted rig;
-  rig.device.With([&] { rig.device.slow_unmap = true; });
-  rig.CreateHeld(1, 1);
-  const uint32_t seq = rig.Send(NPU_ADMIN_QUEUE_SUSPEND, {1});
-  assert_true(rig.device.WaitFor([&] {
-    return rig.device.queues[1].slot >= 0 &&
-           rig.device.slots[static_cast<size_t>(rig.device.queues[1].slot)].state == NPU_SLOT_DRAINING;
-  }));
-  rig.device.With([&] { assert_true(rig.device.mbox_ack != seq); });  // not answered before it has stopped
-  rig.device.FinishPackets(1, 2);
-  assert_int_equal(rig.Receive(seq).status, NPU_ADMIN_OK);
-  rig.device.Ring(1, 2000);  // heard, but not acted upon
-  assert_int_equal(rig.Command(NPU_ADMIN_QUEUE_INFO, {1}).arg[0], 0);
-  assert_int_equal(rig.Command(NPU_ADMIN_QUEUE_RESUME, {1, NPU_RESUME_SKIP}).status, NPU_ADMIN_OK);
-  rig.WaitSlot(1);
-  const Rig::Answer info = rig.Command(NPU_ADMIN_QUEUE_INFO, {1});
-  assert_int_equal(info.arg[2], 2);  // nothing skipped: it was not at fault
-  assert_int_equal(info.arg[3], 2000);
-}
-
 // A new firmware finds slots and contexts as a crashed one left them.
 void ReloadReclaims(void**) {
   Booted rig;
@@ -345,23 +324,14 @@ void IdleAfterWork(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(MoreQueuesThanSlots),
-      cmocka_unit_test(AllQueues),
-      cmocka_unit_test(TimeSlicesAreFair),
-      cmocka_unit_test(PriorityPreempts),
-      cmocka_unit_test(WaitersGiveWay),
-      cmocka_unit_test(IdleGivesWay),
-      cmocka_unit_test(SlowUnmap),
-      cmocka_unit_test(FaultAndSkip),
-      cmocka_unit_test(FaultedWithoutSlot),
-      cmocka_unit_test(HangIsKilled),
-      cmocka_unit_test(ProgressIsNoHang),
-      cmocka_unit_test(WaitingIsNoHang),
-      cmocka_unit_test(DestroyKills),
-      cmocka_unit_test(DestroyOfDeafSlot),
-      cmocka_unit_test(SuspendAndResume),
-      cmocka_unit_test(ReloadReclaims),
-      cmocka_unit_test(ShortLaunchesDoNotWake),
+      cmocka_unit_test(MoreQueuesThanSlots), cmocka_unit_test(AllQueues),
+      cmocka_unit_test(TimeSlicesAreFair),   cmocka_unit_test(PriorityPreempts),
+      cmocka_unit_test(WaitersGiveWay),      cmocka_unit_test(IdleGivesWay),
+      cmocka_unit_test(SlowUnmap),           cmocka_unit_test(FaultAndSkip),
+      cmocka_unit_test(FaultedWithoutSlot),  cmocka_unit_test(HangIsKilled),
+      cmocka_unit_test(ProgressIsNoHang),    cmocka_unit_test(WaitingIsNoHang),
+      cmocka_unit_test(DestroyKills),        cmocka_unit_test(DestroyOfDeafSlot),
+      cmocka_unit_test(ReloadReclaims),      cmocka_unit_test(ShortLaunchesDoNotWake),
       cmocka_unit_test(IdleAfterWork),
   };
   return cmocka_run_group_tests_name("mgmt.slots", tests, nullptr, nullptr);

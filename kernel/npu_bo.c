@@ -355,6 +355,16 @@ void npu_bo_revoke(struct npu_bo *bo)
 	drm_vma_node_unmap(&bo->base.vma_node, bo->base.dev->anon_inode->i_mapping);
 }
 
+/* Takes a buffer's mappings away for a short time; who touches them meanwhile waits. */
+void npu_bo_block(struct npu_bo *bo, bool blocked)
+{
+	dma_resv_lock(bo->base.resv, NULL);
+	bo->blocked = blocked;
+	dma_resv_unlock(bo->base.resv);
+	if (blocked)
+		drm_vma_node_unmap(&bo->base.vma_node, bo->base.dev->anon_inode->i_mapping);
+}
+
 void npu_bo_put(struct npu_bo *bo)
 {
 	if (bo)
@@ -422,13 +432,14 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 		drm_dbg(drm, "bo_create: the file has no context\n");
 		return -EINVAL;
 	}
-	if (npu_check_alive(ndev) || !drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = npu_enter(ndev, &idx);
+	if (ret)
+		return ret;
 
 	size = PAGE_ALIGN(args->size);
 	kind = args->flags == DRM_NPU_BO_DEVICE ? NPU_BO_KIND_DEVICE : NPU_BO_KIND_HOST;
 	bo = npu_bo_new(ndev, kind, size, 0, nfile->account);
-	drm_dev_exit(idx);
+	npu_exit(ndev, idx);
 	if (IS_ERR(bo)) {
 		drm_dbg(drm, "bo_create: %llu bytes of %s memory: %pe\n", size,
 			kind == NPU_BO_KIND_DEVICE ? "device" : "host", bo);

@@ -27,7 +27,7 @@ struct npu_run {
 
 /**
  * struct npu_bo - a buffer
- * @base: GEM object; its reservation lock guards @revoked
+ * @base: GEM object; its reservation lock guards @revoked and @blocked
  * @kind: where its memory is
  * @flags: NPU_BO_*
  * @account: whom it is charged to, or NULL
@@ -40,6 +40,7 @@ struct npu_run {
  * @num_runs: entries of @runs
  * @queue: whose doorbell it is
  * @revoked: user space lost its mappings and gets no new ones
+ * @blocked: user space lost its mappings and waits for new ones
  */
 struct npu_bo {
 	struct drm_gem_object base;
@@ -55,6 +56,7 @@ struct npu_bo {
 	u32 num_runs;
 	u32 queue;
 	bool revoked;
+	bool blocked;
 };
 
 static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
@@ -71,6 +73,7 @@ u64 npu_bo_read64(struct npu_bo *bo, u64 offset);
 int npu_bo_share(struct npu_bo *bo, struct npu_file *file);
 void npu_bo_unshare(struct npu_bo *bo, struct npu_file *file);
 void npu_bo_revoke(struct npu_bo *bo);
+void npu_bo_block(struct npu_bo *bo, bool blocked);
 void npu_bo_put(struct npu_bo *bo);
 void npu_bo_unmap_dma_all(struct npu_device *ndev);
 void npu_bo_reclaim(struct npu_device *ndev);

@@ -72,21 +72,25 @@ static int npu_ctx_share_memory(struct npu_ctx *ctx)
 	return ret;
 }
 
-static void npu_ctx_write_desc(struct npu_ctx *ctx, u32 fault_entries)
+static void npu_ctx_init_desc(struct npu_ctx *ctx, u32 fault_entries)
 {
-	struct npu_ctx_desc desc = {
+	u64 len;
+
+	ctx->desc = (struct npu_ctx_desc){
 		.flags = NPU_CTX_VALID,
 		.irq_vector = npu_irq_fence_vector(ctx->ndev, ctx->id),
 		.pt_root = ctx->vm->root->mem.addr,
 		.bounds_entries = NPU_BOUNDS_ENTRIES,
 		.fault_entries = fault_entries,
 		.pid = task_tgid_nr(current),
+		.bounds_addr = npu_bo_addr(ctx->bounds, 0, &len),
+		.fault_ring = npu_bo_addr(ctx->faults, 0, &len),
 	};
-	u64 len;
+}
 
-	desc.bounds_addr = npu_bo_addr(ctx->bounds, 0, &len);
-	desc.fault_ring = npu_bo_addr(ctx->faults, 0, &len);
-	memcpy_toio(npu_ctx_desc(ctx), &desc, sizeof(desc));
+void npu_ctx_write_desc(struct npu_ctx *ctx)
+{
+	memcpy_toio(npu_ctx_desc(ctx), &ctx->desc, sizeof(ctx->desc));
 	/* Out of the write-combining buffers before the firmware is told. */
 	wmb();
 }
@@ -120,8 +124,10 @@ static void npu_ctx_free(struct npu_ctx *ctx)
 	npu_bo_put(ctx->bounds);
 	if (ctx->vm)
 		npu_vm_destroy(ctx->vm);
-	/* A wedged device may still use the number; a reset gives all of them back. */
-	if (ctx->id && !npu_is_wedged(ndev))
+	/* A device that fails may still use the number; a reset gives it back. */
+	if (ctx->id && npu_is_wedged(ndev))
+		set_bit(ctx->id, ndev->lost_ctx_ids);
+	else if (ctx->id)
 		ida_free(&ndev->ctx_ids, ctx->id);
 	xa_destroy(&ctx->queues);
 	kfree(ctx);
@@ -182,7 +188,8 @@ static struct npu_ctx *npu_ctx_create(struct npu_file *file,
 	ret = npu_ctx_share_memory(ctx);
 	if (ret)
 		goto err_free;
-	npu_ctx_write_desc(ctx, args->fault_entries);
+	npu_ctx_init_desc(ctx, args->fault_entries);
+	npu_ctx_write_desc(ctx);
 	npu_ctx_list_add(ctx);
 	ret = npu_mbox_call2(ctx->ndev, NPU_ADMIN_CTX_CREATE, ctx->id, 0);
 	if (ret)
@@ -212,11 +219,16 @@ void npu_ctx_destroy(struct npu_ctx *ctx)
 	struct npu_device *ndev = ctx->ndev;
 	int idx, ret;
 
+	/*
+	 * A reset makes all contexts again that it finds in the list: it comes before this, or
+	 * after.
+	 */
+	down_read(&ndev->recovery.lock);
 	npu_queue_destroy_all(ctx);
 	if (drm_dev_enter(&ndev->drm, &idx)) {
 		npu_vm_disable(ctx->vm);
-		ret = npu_mbox_call2(ndev, NPU_ADMIN_CTX_DESTROY, ctx->id, 0);
-		if (ret && ret != -ENODEV)
+		ret = ctx->lost ? 0 : npu_mbox_call2(ndev, NPU_ADMIN_CTX_DESTROY, ctx->id, 0);
+		if (ret && !npu_check_alive(ndev))
 			npu_wedge(ndev, "the firmware refused to end a context");
 		if (!npu_is_wedged(ndev))
 			memset_io(npu_ctx_desc(ctx), 0, sizeof(struct npu_ctx_desc));
@@ -226,6 +238,7 @@ void npu_ctx_destroy(struct npu_ctx *ctx)
 	npu_bo_unshare(ctx->faults, ctx->file);
 	npu_bo_unshare(ctx->bounds, ctx->file);
 	npu_ctx_free(ctx);
+	up_read(&ndev->recovery.lock);
 }
 
 static int npu_ctx_check_init(struct npu_device *ndev, const struct drm_npu_context_init *args)
@@ -280,13 +293,14 @@ int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *
 	ret = npu_ctx_check_init(ndev, args);
 	if (ret)
 		return ret;
-	if (npu_check_alive(ndev) || !drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = npu_enter(ndev, &idx);
+	if (ret)
+		return ret;
 	ret = mutex_lock_interruptible(&nfile->lock);
 	if (!ret) {
 		ret = npu_file_init_ctx(nfile, args);
 		mutex_unlock(&nfile->lock);
 	}
-	drm_dev_exit(idx);
+	npu_exit(ndev, idx);
 	return ret;
 }

@@ -22,8 +22,12 @@
  * @eventfd: signalled when a record was written, or NULL
  * @queues: number -> struct npu_queue; changed under npu_file.lock
  * @num_queues: entries of @queues; guarded by npu_file.lock
- * @past_cycles: what destroyed queues have cost; written under npu_file.lock
+ * @past_cycles: what destroyed queues have cost, and all before the last reset
  * @shown_cycles: the largest sum that fdinfo has shown
+ * @desc: its descriptor on the device, for a reset
+ * @lost: its device memory was lost with the device; under npu_recovery.lock
+ * @resets_guilty: device resets that a queue of it made necessary
+ * @resets_innocent: queues of it that others' resets have touched
  */
 struct npu_ctx {
 	struct npu_device *ndev;
@@ -40,6 +44,10 @@ struct npu_ctx {
 	u32 num_queues;
 	atomic64_t past_cycles;
 	atomic64_t shown_cycles;
+	struct npu_ctx_desc desc;
+	bool lost;
+	atomic_t resets_guilty;
+	atomic_t resets_innocent;
 };
 
 /**
@@ -50,6 +58,13 @@ struct npu_ctx {
  * @ring: device memory
  * @status: one page of host memory, written by the device
  * @doorbell: its page of BAR0
+ * @desc: its descriptor on the device, for a reset
+ * @rptr: read index at the last reset; under npu_recovery.lock
+ * @wptr: write index at the last reset; under npu_recovery.lock
+ * @clean: it stood behind a packet at the last reset; under npu_recovery.lock
+ * @parked: it stands faulted since before a reset, so the device knows it as an empty, suspended
+ *          queue that only hears its doorbell; changed under npu_file.lock, or npu_recovery.lock
+ *          held for writing
  */
 struct npu_queue {
 	struct kref kref;
@@ -58,12 +73,24 @@ struct npu_queue {
 	struct npu_bo *ring;
 	struct npu_bo *status;
 	struct npu_bo *doorbell;
+	struct npu_queue_desc desc;
+	u64 rptr;
+	u64 wptr;
+	bool clean;
+	bool parked;
 };
+
+/* 0, or -EIO for a context that was lost with device memory; after npu_enter(). */
+static inline int npu_ctx_check(struct npu_ctx *ctx)
+{
+	return ctx->lost ? -EIO : 0;
+}
 
 /* npu_ctx.c */
 int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *file);
 void npu_ctx_destroy(struct npu_ctx *ctx);
 struct npu_ctx_desc __iomem *npu_ctx_desc(struct npu_ctx *ctx);
+void npu_ctx_write_desc(struct npu_ctx *ctx);
 
 /* npu_queue.c */
 int npu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);
@@ -73,10 +100,18 @@ void npu_queue_destroy_all(struct npu_ctx *ctx);
 struct npu_queue *npu_queue_get(struct npu_ctx *ctx, u32 id);
 void npu_queue_put(struct npu_queue *queue);
 void npu_queue_mark_dead(struct npu_queue *queue);
+u64 npu_queue_doorbell(struct npu_queue *queue);
+int npu_queue_restart(struct npu_queue *queue, u64 rptr);
+int npu_queue_park(struct npu_queue *queue);
 
 static inline struct npu_queue_status *npu_queue_status(struct npu_queue *queue)
 {
 	return npu_bo_host_ptr(queue->status, 0);
+}
+
+static inline bool npu_queue_is_faulted(struct npu_queue *queue)
+{
+	return READ_ONCE(npu_queue_status(queue)->state) == NPU_QUEUE_FAULTED;
 }
 
 #endif /* NPU_CTX_H */

@@ -12,31 +12,14 @@
 
 #include "npu_bo.h"
 #include "npu_ctx.h"
+#include "npu_pm.h"
 #include "npu_vm.h"
 
 #define NPU_RESET_TIMEOUT_US (5 * USEC_PER_SEC)
 
 /**
- * npu_wedge() - give the device up: it does not do what it was told
- * @ndev: the device
- * @reason: for the log
- *
- * From here on ioctls give ENODEV, sleepers wake, and memory that the device
- * might use is kept until it has been reset.
- */
-void npu_wedge(struct npu_device *ndev, const char *reason)
-{
-	if (test_and_set_bit(0, &ndev->wedged))
-		return;
-	drm_err(&ndev->drm,
-		"the device is wedged: %s. Close what uses it and write 1 to the attribute fw_reload\n",
-		reason);
-	npu_wake_all(ndev);
-}
-
-/**
- * npu_reset() - reset the device and forget that it was wedged
- * @ndev: the device, without contexts; probe, remove, or a holder of fw_lock
+ * npu_reset() - reset the device by its own register
+ * @ndev: the device; probe, remove, or a holder of npu_recovery.lock for writing
  *
  * Return: 0, or -EIO when the reset did not end.
  */
@@ -52,14 +35,24 @@ int npu_reset(struct npu_device *ndev)
 		drm_err(&ndev->drm, "the device did not come out of reset\n");
 		return -EIO;
 	}
-	/* No engine runs now: what a wedged device has kept is free, numbers included. */
-	if (test_and_clear_bit(0, &ndev->wedged)) {
-		npu_bo_reclaim(ndev);
-		npu_mm_reclaim(ndev);
-		ida_destroy(&ndev->ctx_ids);
-		ida_destroy(&ndev->queue_ids);
-	}
 	return 0;
+}
+
+/* No engine runs now: what was kept from a device that failed is free, numbers included. */
+void npu_reset_done(struct npu_device *ndev)
+{
+	u32 id;
+
+	if (!test_and_clear_bit(NPU_STATE_FAILED, &ndev->state))
+		return;
+	npu_bo_reclaim(ndev);
+	npu_mm_reclaim(ndev);
+	for_each_set_bit(id, ndev->lost_ctx_ids, NPU_MAX_CONTEXTS)
+		ida_free(&ndev->ctx_ids, id);
+	for_each_set_bit(id, ndev->lost_queue_ids, NPU_MAX_QUEUES)
+		ida_free(&ndev->queue_ids, id);
+	bitmap_zero(ndev->lost_ctx_ids, NPU_MAX_CONTEXTS);
+	bitmap_zero(ndev->lost_queue_ids, NPU_MAX_QUEUES);
 }
 
 /* Reads the hardware's device tree.  The ROM takes aligned 4-byte accesses. */
@@ -320,6 +313,7 @@ static void npu_init_state(struct npu_device *ndev)
 	INIT_WORK(&ndev->fw_work, npu_fw_work);
 	ida_init(&ndev->ctx_ids);
 	ida_init(&ndev->queue_ids);
+	npu_recovery_init(ndev);
 }
 
 /* Runs when the last file is closed, which may be long after remove(). */
@@ -329,6 +323,9 @@ static void npu_fini_state(struct drm_device *drm, void *data)
 
 	ida_destroy(&ndev->ctx_ids);
 	ida_destroy(&ndev->queue_ids);
+	npu_fw_forget(ndev);
+	npu_mem_free(ndev, &ndev->fw_mem);
+	npu_bo_put(ndev->scratch);
 	npu_mem_free(ndev, &ndev->queue_table);
 	npu_mem_free(ndev, &ndev->ctx_table);
 	npu_mbox_fini(ndev);
@@ -356,8 +353,15 @@ static int npu_alloc_tables(struct npu_device *ndev)
 			    NPU_MAX_CONTEXTS * sizeof(struct npu_ctx_desc));
 	if (ret)
 		return ret;
-	return npu_mem_alloc(ndev, &ndev->queue_table,
-			     NPU_MAX_QUEUES * sizeof(struct npu_queue_desc));
+	ret = npu_mem_alloc(ndev, &ndev->queue_table,
+			    NPU_MAX_QUEUES * sizeof(struct npu_queue_desc));
+	if (ret)
+		return ret;
+	ret = npu_mem_alloc(ndev, &ndev->fw_mem, NPU_FW_MAX_BYTES);
+	if (ret)
+		return ret;
+	ndev->scratch = npu_bo_new(ndev, NPU_BO_KIND_HOST, PAGE_SIZE, NPU_BO_INTERNAL, NULL);
+	return IS_ERR(ndev->scratch) ? PTR_ERR(no_free_ptr(ndev->scratch)) : 0;
 }
 
 static int npu_init_hardware(struct npu_device *ndev)
@@ -387,7 +391,7 @@ static int npu_init_hardware(struct npu_device *ndev)
 static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct npu_device *ndev;
-	int ret;
+	int ret, refused;
 
 	ndev = devm_drm_dev_alloc(&pdev->dev, &npu_drm_driver, struct npu_device, drm);
 	if (IS_ERR(ndev))
@@ -405,8 +409,9 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 
 	pci_set_master(pdev);
+	npu_pm_mark_memory(ndev);
 	/* Without firmware the node exists and says why; a good file can be loaded later. */
-	npu_fw_load(ndev);
+	npu_fw_restart(ndev, true, &refused);
 	npu_debugfs_init(ndev);
 	ret = drm_dev_register(&ndev->drm, 0);
 	if (ret) {
@@ -414,6 +419,7 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		npu_reset(ndev);
 		pci_clear_master(pdev);
 		cancel_work_sync(&ndev->fw_work);
+		cancel_work_sync(&ndev->recovery.work);
 		return ret;
 	}
 	npu_hwmon_init(ndev);
@@ -456,14 +462,15 @@ static void npu_remove(struct pci_dev *pdev)
 	/* From here on nobody but us touches it; stop it, then take its view of memory away. */
 	npu_irq_disable(ndev);
 	cancel_work_sync(&ndev->fw_work);
+	cancel_work_sync(&ndev->recovery.work);
 	npu_fw_stop(ndev);
 	/* A device that was pulled out has nothing left to reset. */
 	if (pci_device_is_present(pdev))
 		npu_reset(ndev);
 	pci_clear_master(pdev);
 	/* Even a device that ignores the reset reaches no host memory now. */
-	clear_bit(0, &ndev->wedged);
-	npu_bo_reclaim(ndev);
+	clear_bit(NPU_STATE_WEDGED, &ndev->state);
+	npu_reset_done(ndev);
 	npu_bo_unmap_dma_all(ndev);
 	npu_kill_queues(ndev);
 }
@@ -490,6 +497,7 @@ static struct pci_driver npu_pci_driver = {
 	.remove = npu_remove,
 	.shutdown = npu_shutdown,
 	.dev_groups = npu_sysfs_groups,
+	.err_handler = &npu_error_handlers,
 };
 module_pci_driver(npu_pci_driver);
 

@@ -2,7 +2,7 @@
 /*
  * The device, the open file, and what they share.
  *
- * Lock order: npu_file.lock, npu_device.fw_lock, npu_device.open_lock,
+ * Lock order: npu_recovery.lock, npu_file.lock, npu_device.fw_lock, npu_device.open_lock,
  * npu_vm.lock, dma_resv of buffers, npu_mbox.lock, npu_tlb.lock, npu_mm.lock, npu_device.bo_lock,
  * npu_device.ctx_lock (innermost, taken in interrupts).
  */
@@ -16,6 +16,7 @@
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/pci.h>
+#include <linux/rwsem.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -83,6 +84,32 @@ struct npu_vector {
 	u32 number;
 };
 
+/* npu_device.state */
+enum npu_state_bit {
+	NPU_STATE_FAILED, /* it does not do what it was told, and has not been reset since */
+	NPU_STATE_WEDGED, /* recovery has been given up; only root's reset is tried again */
+};
+
+#define NPU_RECOVERY_WINDOW 16 /* resets whose time is kept */
+
+/* How a device that fails is brought back; see npu_recovery.c. */
+struct npu_recovery {
+	/* Read: whoever talks to the device by ioctl or close.  Write: whoever resets it. */
+	struct rw_semaphore lock;
+	struct rw_semaphore map_lock; /* guards paused; taken in page faults */
+	bool paused; /* nothing of the device is mapped: page faults wait */
+	wait_queue_head_t wq; /* woken when paused ends */
+	struct work_struct work;
+	const char *reason; /* of the next reset, a string that stays; first wins, by cmpxchg */
+	atomic_t guilty; /* queue + 1 that makes the next reset necessary, or 0 */
+	ktime_t times[NPU_RECOVERY_WINDOW]; /* of automatic resets; under lock */
+	u32 count; /* automatic resets so far; under lock */
+	atomic_t resets; /* device resets that brought it back */
+	atomic_t core_resets; /* that the firmware told of */
+	atomic_t hangs; /* queues that the firmware killed */
+	atomic_t dumps; /* device core dumps that were made */
+};
+
 struct npu_device {
 	struct drm_device drm;
 	struct pci_dev *pdev;
@@ -117,8 +144,17 @@ struct npu_device {
 	const char *fw_reason; /* why there is no firmware, or NULL; written under fw_lock */
 	bool fw_ready;         /* the mailbox answers; written under fw_lock */
 
-	/* Set once, by whoever sees the device stop answering; cleared by a reset under fw_lock. */
-	unsigned long wedged;
+	/*
+	 * enum npu_state_bit: set by whoever sees it fail; cleared by a reset, under recovery.lock.
+	 */
+	unsigned long state;
+	struct npu_recovery recovery;
+	DECLARE_BITMAP(lost_ctx_ids, NPU_MAX_CONTEXTS);  /* given back by a reset; atomic bits */
+	DECLARE_BITMAP(lost_queue_ids, NPU_MAX_QUEUES);
+	struct npu_mem fw_mem; /* where the boot ROM reads packages */
+	void *fw_image; /* the package that runs, for recovery; under fw_lock */
+	size_t fw_bytes;
+	struct npu_bo *scratch; /* a host page: the status page of parked queues */
 	bool gone; /* remove() has begun; written by remove() only */
 
 	struct work_struct fw_work; /* firmware events and state changes */
@@ -186,20 +222,47 @@ static inline void npu_write64(struct npu_device *ndev, u32 reg, u64 value)
 	writeq(value, ndev->regs + reg);
 }
 
+/* It does not do what it was told: what it might use must be kept until it has been reset. */
 static inline bool npu_is_wedged(struct npu_device *ndev)
 {
-	return test_bit(0, &ndev->wedged);
+	return test_bit(NPU_STATE_FAILED, &ndev->state);
 }
 
-/* 0, or -ENODEV for a device that is unplugged or no longer answers. */
+/*
+ * 0; -ENODEV for a device that is unplugged or given up; -EAGAIN for one that will be reset
+ * soon.
+ */
 static inline int npu_check_alive(struct npu_device *ndev)
 {
-	return READ_ONCE(ndev->gone) || npu_is_wedged(ndev) ? -ENODEV : 0;
+	if (READ_ONCE(ndev->gone) || test_bit(NPU_STATE_WEDGED, &ndev->state))
+		return -ENODEV;
+	return npu_is_wedged(ndev) ? -EAGAIN : 0;
 }
 
-/* npu_drv.c */
+/* npu_recovery.c */
+void npu_recovery_init(struct npu_device *ndev);
+int npu_enter(struct npu_device *ndev, int *idx);
+void npu_exit(struct npu_device *ndev, int idx);
+bool npu_map_enter(struct npu_device *ndev);
+void npu_map_exit(struct npu_device *ndev);
+void npu_pause(struct npu_device *ndev);
+void npu_unpause(struct npu_device *ndev);
 void npu_wedge(struct npu_device *ndev, const char *reason);
+void npu_give_up(struct npu_device *ndev, const char *reason);
+void npu_recover_later(struct npu_device *ndev, const char *reason, u32 queue);
+int npu_recover_now(struct npu_device *ndev, const char *reason, bool read_file);
+void npu_recovery_unlock(struct npu_device *ndev);
+int npu_recovery_rebuild(struct npu_device *ndev, const char *reason, bool read_file);
+
+/* npu_replay.c; all with npu_recovery.lock held for writing */
+void npu_quiesce(struct npu_device *ndev);
+int npu_replay(struct npu_device *ndev);
+void npu_lose_contexts(struct npu_device *ndev);
+bool npu_have_contexts(struct npu_device *ndev);
+
+/* npu_drv.c */
 int npu_reset(struct npu_device *ndev);
+void npu_reset_done(struct npu_device *ndev);
 void npu_account_put(struct npu_account *account);
 void npu_rom_read(struct npu_device *ndev, void *buf, u32 offset, u32 bytes);
 
@@ -213,10 +276,10 @@ int npu_mem_alloc(struct npu_device *ndev, struct npu_mem *mem, u64 size);
 void npu_mem_free(struct npu_device *ndev, struct npu_mem *mem);
 
 /* npu_fw.c */
-int npu_fw_load(struct npu_device *ndev);
 void npu_fw_stop(struct npu_device *ndev);
 void npu_fw_work(struct work_struct *work);
-int npu_fw_reload(struct npu_device *ndev);
+int npu_fw_restart(struct npu_device *ndev, bool read_file, int *refused);
+void npu_fw_forget(struct npu_device *ndev);
 const char *npu_fw_state_name(struct npu_device *ndev);
 
 /* npu_mbox.c */
@@ -231,6 +294,7 @@ int npu_irq_init(struct npu_device *ndev);
 void npu_irq_enable(struct npu_device *ndev);
 void npu_irq_disable(struct npu_device *ndev);
 void npu_wake_all(struct npu_device *ndev);
+void npu_signal_faults(struct npu_device *ndev);
 u32 npu_irq_fence_vector(struct npu_device *ndev, u32 ctx_id);
 
 /* npu_sysfs.c */

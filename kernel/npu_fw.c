@@ -3,6 +3,7 @@
 #include <linux/firmware.h>
 
 #include "npu_drv.h"
+#include "npu_trace.h"
 
 MODULE_FIRMWARE(NPU_FW_FILE_NAME);
 
@@ -40,9 +41,7 @@ const char *npu_fw_state_name(struct npu_device *ndev)
 	};
 	u32 state = npu_read(ndev, NPU_REG_FW_STATE);
 
-	if (state == NPU_FW_STATE_CRASHED)
-		return "crashed";
-	if (npu_is_wedged(ndev))
+	if (test_bit(NPU_STATE_WEDGED, &ndev->state))
 		return "wedged";
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
@@ -95,23 +94,15 @@ static int npu_fw_wait_ready(struct npu_device *ndev)
 }
 
 /* Hands the package to the boot ROM, which copies it out before it checks it. */
-static int npu_fw_boot(struct npu_device *ndev, const struct firmware *fw)
+static int npu_fw_boot(struct npu_device *ndev, const void *package, size_t bytes)
 {
-	struct npu_mem mem;
-	int ret;
-
-	ret = npu_mem_alloc(ndev, &mem, fw->size);
-	if (ret)
-		return npu_fw_refuse(ndev, ret, "there is no device memory for the package");
-	memcpy_toio(ndev->mem + mem.addr, fw->data, fw->size);
+	memcpy_toio(ndev->mem + ndev->fw_mem.addr, package, bytes);
 	/* Out of the write-combining buffers before the boot ROM reads it. */
 	wmb();
-	npu_write64(ndev, NPU_REG_FW_ADDR, mem.addr);
-	npu_write(ndev, NPU_REG_FW_SIZE, fw->size);
+	npu_write64(ndev, NPU_REG_FW_ADDR, ndev->fw_mem.addr);
+	npu_write(ndev, NPU_REG_FW_SIZE, bytes);
 	npu_write(ndev, NPU_REG_FW_CTRL, NPU_FW_CTRL_LOAD);
-	ret = npu_fw_wait_ready(ndev);
-	npu_mem_free(ndev, &mem);
-	return ret;
+	return npu_fw_wait_ready(ndev);
 }
 
 static int npu_fw_hello(struct npu_device *ndev)
@@ -140,7 +131,31 @@ static void npu_fw_set_tables(struct npu_device *ndev)
 	npu_mbox_restart(ndev);
 }
 
-static int npu_fw_load_locked(struct npu_device *ndev)
+static int npu_fw_start(struct npu_device *ndev, const void *package, size_t bytes)
+{
+	int ret;
+
+	npu_fw_set_tables(ndev);
+	npu_irq_enable(ndev);
+	ret = npu_fw_boot(ndev, package, bytes);
+	return ret ? ret : npu_fw_hello(ndev);
+}
+
+/* Keeps the package that runs, so that a reset needs neither file nor memory. */
+static void npu_fw_keep(struct npu_device *ndev, const struct firmware *fw)
+{
+	void *image = kvmemdup(fw->data, fw->size, GFP_KERNEL);
+
+	if (!image) {
+		drm_warn(&ndev->drm, "no memory to keep the firmware: a reset will read its file\n");
+		return;
+	}
+	npu_fw_forget(ndev);
+	ndev->fw_image = image;
+	ndev->fw_bytes = fw->size;
+}
+
+static int npu_fw_load_file(struct npu_device *ndev)
 {
 	const struct firmware *fw;
 	int ret;
@@ -150,58 +165,48 @@ static int npu_fw_load_locked(struct npu_device *ndev)
 		return npu_fw_refuse(ndev, ret, ret == -ENOENT ?
 				     "no such file below the firmware search path" :
 				     "the file is empty, or cannot be read");
-	if (fw->size > NPU_FW_MAX_BYTES) {
+	if (fw->size > NPU_FW_MAX_BYTES)
 		ret = npu_fw_refuse(ndev, -EFBIG, npu_fw_errors[NPU_FW_ERR_SIZE]);
-	} else {
-		npu_fw_set_tables(ndev);
-		npu_irq_enable(ndev);
-		ret = npu_fw_boot(ndev, fw);
-	}
+	else
+		ret = npu_fw_start(ndev, fw->data, fw->size);
+	if (!ret)
+		npu_fw_keep(ndev, fw);
 	release_firmware(fw);
-	if (!ret)
-		ret = npu_fw_hello(ndev);
-	if (!ret)
-		WRITE_ONCE(ndev->fw_reason, NULL);
-	WRITE_ONCE(ndev->fw_ready, !ret);
 	return ret;
+}
+
+void npu_fw_forget(struct npu_device *ndev)
+{
+	kvfree(ndev->fw_image);
+	ndev->fw_image = NULL;
+	ndev->fw_bytes = 0;
 }
 
 /**
- * npu_fw_load() - load the firmware into a device that has just been reset
+ * npu_fw_restart() - start the firmware on a device that has just been reset
  * @ndev: the device; the caller holds drm_dev_enter(), or is its probe
+ * @read_file: from its file; false: what ran before, if it is there
+ * @refused: out: why the file was refused although something runs now, or 0
  *
+ * A file that is refused while contexts are open leaves them what ran before.
  * Return: 0, or why there is no firmware now (it has been logged).
  */
-int npu_fw_load(struct npu_device *ndev)
+int npu_fw_restart(struct npu_device *ndev, bool read_file, int *refused)
 {
-	int ret;
+	int ret = 0;
 
+	*refused = 0;
 	mutex_lock(&ndev->fw_lock);
-	ret = npu_fw_load_locked(ndev);
-	mutex_unlock(&ndev->fw_lock);
-	return ret;
-}
-
-/*
- * Resets the device and loads the firmware again; only without contexts, whose
- * tables a reset would take away.
- */
-int npu_fw_reload(struct npu_device *ndev)
-{
-	int ret;
-
-	mutex_lock(&ndev->fw_lock);
-	if (atomic_read(&ndev->num_open)) {
-		drm_dbg(&ndev->drm, "fw_reload: %d contexts are open\n",
-			atomic_read(&ndev->num_open));
-		ret = -EBUSY;
-		goto out;
-	}
 	WRITE_ONCE(ndev->fw_ready, false);
-	ret = npu_reset(ndev);
+	if (read_file || !ndev->fw_image)
+		ret = npu_fw_load_file(ndev);
+	if (ndev->fw_image && (!read_file || (ret && atomic_read(&ndev->num_open)))) {
+		*refused = ret;
+		ret = npu_fw_start(ndev, ndev->fw_image, ndev->fw_bytes);
+	}
 	if (!ret)
-		ret = npu_fw_load_locked(ndev);
-out:
+		WRITE_ONCE(ndev->fw_reason, NULL);
+	WRITE_ONCE(ndev->fw_ready, !ret);
 	mutex_unlock(&ndev->fw_lock);
 	return ret;
 }
@@ -214,17 +219,38 @@ void npu_fw_stop(struct npu_device *ndev)
 	mutex_unlock(&ndev->fw_lock);
 }
 
+static void npu_fw_event_queue(struct npu_device *ndev, u32 event, u32 queue, u32 kind)
+{
+	atomic_inc(&ndev->fw_faults);
+	trace_npu_fault(ndev, queue, kind);
+	if (event == NPU_FW_EVENT_QUEUE_HANG) {
+		atomic_inc(&ndev->recovery.hangs);
+		dev_warn_ratelimited(ndev->drm.dev, "queue %u: no progress, killed\n", queue);
+	} else {
+		drm_dbg(&ndev->drm, "queue %u: fault kind %u\n", queue, kind);
+	}
+}
+
 static void npu_fw_event(struct npu_device *ndev, const u64 *args)
 {
-	if (args[0] == NPU_FW_EVENT_QUEUE_FAULT || args[0] == NPU_FW_EVENT_QUEUE_HANG)
-		atomic_inc(&ndev->fw_faults);
-
 	switch (args[0]) {
 	case NPU_FW_EVENT_QUEUE_FAULT:
-		drm_dbg(&ndev->drm, "queue %llu: fault kind %llu\n", args[1], args[2]);
-		break;
 	case NPU_FW_EVENT_QUEUE_HANG:
-		dev_warn_ratelimited(ndev->drm.dev, "queue %llu: no progress, killed\n", args[1]);
+		npu_fw_event_queue(ndev, args[0], args[1], args[2]);
+		break;
+	case NPU_FW_EVENT_CORE_RESET:
+		atomic_inc(&ndev->recovery.core_resets);
+		trace_npu_reset(ndev, "cores", "a kill did not end their block");
+		dev_warn_ratelimited(ndev->drm.dev, "cores %#llx have been reset for queue %llu\n",
+				     args[1], args[2]);
+		break;
+	case NPU_FW_EVENT_DEVICE_HANG:
+		dev_err_ratelimited(ndev->drm.dev, "cores %#llx do not come back, queue %llu\n",
+				    args[1], args[2]);
+		npu_recover_later(ndev, "cores hang and their reset does not help", args[2]);
+		break;
+	case NPU_FW_EVENT_LINK:
+		dev_warn_ratelimited(ndev->drm.dev, "%llu link errors so far\n", args[1]);
 		break;
 	case NPU_FW_EVENT_THERMAL:
 		dev_warn_ratelimited(ndev->drm.dev, "temperature %lld mC, throttle reasons %#llx\n",
@@ -262,6 +288,7 @@ void npu_fw_work(struct work_struct *work)
 
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return;
+	down_read(&ndev->recovery.lock);
 	if (READ_ONCE(ndev->fw_ready) && !npu_check_alive(ndev)) {
 		state = npu_read(ndev, NPU_REG_FW_STATE);
 		if (state == NPU_FW_STATE_READY)
@@ -269,5 +296,6 @@ void npu_fw_work(struct work_struct *work)
 		else
 			npu_wedge(ndev, npu_fw_error_text(npu_read(ndev, NPU_REG_FW_ERROR)));
 	}
+	up_read(&ndev->recovery.lock);
 	drm_dev_exit(idx);
 }

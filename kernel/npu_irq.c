@@ -39,13 +39,14 @@ static irqreturn_t npu_irq_admin(int irq, void *data)
  * Signals the contexts whose rings have moved.  A process can write its own
  * ring, but only fool itself.
  */
-static void npu_irq_faults(struct npu_device *ndev)
+void npu_signal_faults(struct npu_device *ndev)
 {
 	struct npu_fault_ring *ring;
 	struct npu_ctx *ctx;
+	unsigned long flags;
 	u64 seen;
 
-	spin_lock(&ndev->ctx_lock);
+	spin_lock_irqsave(&ndev->ctx_lock, flags);
 	list_for_each_entry(ctx, &ndev->ctx_list, node) {
 		ring = npu_bo_host_ptr(ctx->faults, 0);
 		seen = READ_ONCE(ring->written) + READ_ONCE(ring->dropped);
@@ -56,7 +57,7 @@ static void npu_irq_faults(struct npu_device *ndev)
 			eventfd_signal(ctx->eventfd);
 		wake_up_all(&ctx->wq);
 	}
-	spin_unlock(&ndev->ctx_lock);
+	spin_unlock_irqrestore(&ndev->ctx_lock, flags);
 }
 
 static irqreturn_t npu_irq_error(int irq, void *data)
@@ -70,7 +71,7 @@ static irqreturn_t npu_irq_error(int irq, void *data)
 			break;
 		npu_write(ndev, NPU_REG_EVENTS, events);
 		if (events & NPU_EVENT_FAULT)
-			npu_irq_faults(ndev);
+			npu_signal_faults(ndev);
 		if (events & NPU_EVENT_RAS)
 			dev_warn_ratelimited(ndev->drm.dev, "the device has counted an error; see the attributes ecc_ce and ecc_ue\n");
 	}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The mailbox: commands to the firmware, one at a time. */
 #include "npu_drv.h"
+#include "npu_trace.h"
 
 int npu_mbox_init(struct npu_device *ndev)
 {
@@ -89,11 +90,14 @@ static int npu_mbox_take_answer(struct npu_device *ndev, u32 op, u64 *args)
  * @op: enum npu_admin_op
  * @args: in: of the command; out: of the answer
  *
- * Return: 0, -ENODEV when the device does not answer (it is wedged then), or the firmware's error.
+ * Return: 0; -EAGAIN or -ENODEV when the device does not answer (see npu_check_alive()); or
+ * the firmware's error.
  */
 int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
 {
 	struct npu_mbox_state *state = &ndev->mbox;
+	u64 arg0 = args[0], arg1 = args[1];
+	ktime_t start = ktime_get();
 	int ret;
 
 	mutex_lock(&state->lock);
@@ -111,6 +115,7 @@ int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
 		ret = npu_mbox_take_answer(ndev, op, args);
 out:
 	mutex_unlock(&state->lock);
+	trace_npu_mbox(ndev, op, arg0, arg1, ret, ktime_to_ns(ktime_sub(ktime_get(), start)));
 	return ret;
 }
 

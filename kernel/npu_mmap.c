@@ -51,7 +51,7 @@ static vm_fault_t npu_bo_insert(struct npu_bo *bo, struct vm_fault *vmf, u64 pag
 	return VM_FAULT_NOPAGE;
 }
 
-static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
+static vm_fault_t npu_bo_fault_running(struct vm_fault *vmf)
 {
 	struct drm_gem_object *obj = vmf->vma->vm_private_data;
 	u64 page = vmf->pgoff - drm_vma_node_start(&obj->vma_node);
@@ -66,12 +66,28 @@ static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
 		drm_dev_exit(idx);
 		return VM_FAULT_NOPAGE;
 	}
-	if (bo->revoked || page >= obj->size >> PAGE_SHIFT)
+	if (bo->blocked)
+		ret = VM_FAULT_NOPAGE;
+	else if (bo->revoked || page >= obj->size >> PAGE_SHIFT)
 		ret = VM_FAULT_SIGBUS;
 	else
 		ret = npu_bo_insert(bo, vmf, page);
 	dma_resv_unlock(obj->resv);
 	drm_dev_exit(idx);
+	return ret;
+}
+
+static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
+{
+	struct drm_gem_object *obj = vmf->vma->vm_private_data;
+	struct npu_device *ndev = to_npu_device(obj->dev);
+	vm_fault_t ret;
+
+	/* While the device is reset nothing is entered; the fault is taken again. */
+	if (!npu_map_enter(ndev))
+		return VM_FAULT_NOPAGE;
+	ret = npu_bo_fault_running(vmf);
+	npu_map_exit(ndev);
 	return ret;
 }
 

@@ -5,6 +5,7 @@
 #include <linux/time64.h>
 
 #include "npu_ctx.h"
+#include "npu_trace.h"
 
 /* An event can be lost when the firmware's ring of them is full, hence the limit on each wait. */
 #define NPU_RESUME_WAIT (HZ / 10)
@@ -124,22 +125,71 @@ static int npu_queue_share(struct npu_queue *queue)
 	return ret;
 }
 
-static void npu_queue_write_desc(struct npu_queue *queue, const struct drm_npu_queue_create *args)
+static void npu_queue_init_desc(struct npu_queue *queue, const struct drm_npu_queue_create *args)
 {
-	struct npu_queue_desc desc = {
+	u64 len;
+
+	queue->desc = (struct npu_queue_desc){
 		.flags = NPU_QUEUE_VALID,
 		.context = queue->ctx->id,
 		.ring_log2 = args->ring_log2,
 		.priority = args->priority,
 		.timeout_ns = (u64)args->timeout_ms * NSEC_PER_MSEC,
+		.ring_addr = npu_bo_addr(queue->ring, 0, &len),
+		.status_addr = npu_bo_addr(queue->status, 0, &len),
 	};
+}
+
+/* Makes the queue on the device, whose status page for it is @status, with these two indices. */
+static int npu_queue_tell(struct npu_queue *queue, struct npu_bo *status, u64 rptr, u64 wptr)
+{
+	struct npu_device *ndev = queue->ctx->ndev;
+	u64 args[NPU_MBOX_ARGS] = { queue->id, rptr, wptr };
+	struct npu_queue_desc desc = queue->desc;
 	u64 len;
 
-	desc.ring_addr = npu_bo_addr(queue->ring, 0, &len);
-	desc.status_addr = npu_bo_addr(queue->status, 0, &len);
+	desc.status_addr = npu_bo_addr(status, 0, &len);
 	memcpy_toio(npu_queue_desc(queue), &desc, sizeof(desc));
 	/* Out of the write-combining buffers before the firmware is told. */
 	wmb();
+	return npu_mbox_call(ndev, NPU_ADMIN_QUEUE_CREATE, args);
+}
+
+/* The write index that the device has latched. */
+u64 npu_queue_doorbell(struct npu_queue *queue)
+{
+	return npu_read64(queue->ctx->ndev, NPU_DOORBELL_OFFSET +
+			  queue->id * NPU_DOORBELL_STRIDE + NPU_DB_WPTR);
+}
+
+/* Makes a queue again that goes on at @rptr; its write index is in @queue. */
+int npu_queue_restart(struct npu_queue *queue, u64 rptr)
+{
+	struct npu_queue_status *status = npu_queue_status(queue);
+	int ret;
+
+	WRITE_ONCE(status->rptr, rptr);
+	ret = npu_queue_tell(queue, queue->status, rptr, queue->wptr);
+	if (!ret)
+		queue->parked = false;
+	return ret;
+}
+
+/*
+ * Makes a queue again that stands faulted: empty and suspended, so that its
+ * doorbell is heard and nothing runs.  Its own status page keeps what it says.
+ */
+int npu_queue_park(struct npu_queue *queue)
+{
+	struct npu_device *ndev = queue->ctx->ndev;
+	int ret;
+
+	ret = npu_queue_tell(queue, ndev->scratch, queue->wptr, queue->wptr);
+	if (!ret)
+		ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_SUSPEND, queue->id, NPU_SUSPEND_PACKET);
+	if (!ret)
+		queue->parked = true;
+	return ret;
 }
 
 static void npu_queue_clear_desc(struct npu_queue *queue)
@@ -160,8 +210,8 @@ static int npu_queue_start(struct npu_queue *queue, const struct drm_npu_queue_c
 	ret = xa_reserve(&ctx->queues, queue->id, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto err_share;
-	npu_queue_write_desc(queue, args);
-	ret = npu_mbox_call2(ctx->ndev, NPU_ADMIN_QUEUE_CREATE, queue->id, 0);
+	npu_queue_init_desc(queue, args);
+	ret = npu_queue_tell(queue, queue->status, 0, 0);
 	if (ret)
 		goto err_desc;
 	xa_store(&ctx->queues, queue->id, queue, GFP_KERNEL_ACCOUNT);
@@ -176,12 +226,21 @@ err_share:
 	return ret;
 }
 
+/* A device that fails may still use the number; a reset gives it back. */
+static void npu_queue_free_id(struct npu_device *ndev, u32 id)
+{
+	if (npu_is_wedged(ndev))
+		set_bit(id, ndev->lost_queue_ids);
+	else
+		ida_free(&ndev->queue_ids, id);
+}
+
 /* Called with npu_file.lock held, or with the file closed. */
 static void npu_queue_stop(struct npu_queue *queue)
 {
 	struct npu_ctx *ctx = queue->ctx;
 	struct npu_device *ndev = ctx->ndev;
-	int idx, ret;
+	int idx, ret = 0;
 
 	xa_erase(&ctx->queues, queue->id);
 	ctx->num_queues--;
@@ -190,18 +249,18 @@ static void npu_queue_stop(struct npu_queue *queue)
 	npu_bo_revoke(queue->doorbell);
 
 	if (drm_dev_enter(&ndev->drm, &idx)) {
-		ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
-		if (ret && ret != -ENODEV)
+		if (!ctx->lost)
+			ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
+		if (ret && !npu_check_alive(ndev))
 			npu_wedge(ndev, "the firmware could not end a queue");
 		if (!npu_is_wedged(ndev))
 			npu_queue_clear_desc(queue);
 		drm_dev_exit(idx);
 	}
+	trace_npu_queue_destroy(ndev, ctx->id, queue->id, queue->desc.priority, ret);
 	atomic64_add(READ_ONCE(npu_queue_status(queue)->counters.cycles), &ctx->past_cycles);
 	npu_queue_mark_dead(queue);
-	/* A wedged device may still use the number; a reset gives all of them back. */
-	if (!npu_is_wedged(ndev))
-		ida_free(&ndev->queue_ids, queue->id);
+	npu_queue_free_id(ndev, queue->id);
 	npu_queue_put(queue);
 }
 
@@ -253,10 +312,10 @@ static int npu_queue_create(struct npu_ctx *ctx, struct drm_npu_queue_create *ar
 		return PTR_ERR(queue);
 	}
 	ret = npu_queue_start(queue, args);
+	trace_npu_queue_create(ctx->ndev, ctx->id, queue->id, args->priority, ret);
 	if (ret) {
 		drm_dbg(drm, "queue_create: queue %u: %d\n", queue->id, ret);
-		if (!npu_is_wedged(ctx->ndev))
-			ida_free(&ctx->ndev->queue_ids, queue->id);
+		npu_queue_free_id(ctx->ndev, queue->id);
 		npu_queue_put(queue);
 		return ret;
 	}
@@ -279,14 +338,17 @@ static int npu_queue_ioctl(struct drm_device *drm, struct drm_file *file, void *
 		drm_dbg(drm, "queue: the file has no context\n");
 		return -EINVAL;
 	}
-	if (npu_check_alive(nfile->ndev) || !drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = npu_enter(nfile->ndev, &idx);
+	if (ret)
+		return ret;
 	ret = mutex_lock_interruptible(&nfile->lock);
 	if (!ret) {
-		ret = call(ctx, args);
+		ret = npu_ctx_check(ctx);
+		if (!ret)
+			ret = call(ctx, args);
 		mutex_unlock(&nfile->lock);
 	}
-	drm_dev_exit(idx);
+	npu_exit(nfile->ndev, idx);
 	return ret;
 }
 
@@ -326,11 +388,6 @@ int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file 
 	return npu_queue_ioctl(drm, file, data, npu_queue_call_destroy);
 }
 
-static bool npu_queue_is_faulted(struct npu_queue *queue)
-{
-	return READ_ONCE(npu_queue_status(queue)->state) == NPU_QUEUE_FAULTED;
-}
-
 /*
  * A process can see the fault in the status page before the firmware has heard
  * of it, and then the firmware still answers that the queue is not faulted.  It
@@ -352,6 +409,46 @@ static int npu_queue_resume(struct npu_queue *queue, u32 mode)
 	return ret;
 }
 
+/* Where a queue goes on that was faulted when the device was reset. */
+static u64 npu_queue_resume_index(struct npu_queue *queue, u32 mode)
+{
+	struct npu_queue_status *status = npu_queue_status(queue);
+	u64 rptr = READ_ONCE(status->rptr);
+
+	if (mode == NPU_RESUME_FLUSH)
+		return queue->wptr;
+	/* At a bad doorbell no packet is at fault. */
+	if (mode == NPU_RESUME_CONTINUE || READ_ONCE(status->error) == NPU_FAULT_BAD_DOORBELL)
+		return rptr;
+	return min(rptr + 1, queue->wptr);
+}
+
+/* The device knows a parked queue as an empty one: it is ended and made again as it should be. */
+static int npu_queue_resume_parked(struct npu_queue *queue, u32 mode)
+{
+	struct npu_queue_status *status = npu_queue_status(queue);
+	struct npu_device *ndev = queue->ctx->ndev;
+	u64 rptr;
+	int ret;
+
+	/* No doorbell is rung between its reading and its writing. */
+	npu_bo_block(queue->doorbell, true);
+	queue->wptr = npu_queue_doorbell(queue);
+	rptr = npu_queue_resume_index(queue, mode);
+	ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
+	if (ret)
+		goto out;
+	WRITE_ONCE(status->fault_seq, 0);
+	WRITE_ONCE(status->error, 0);
+	WRITE_ONCE(status->state, NPU_QUEUE_OK);
+	ret = npu_queue_restart(queue, rptr);
+	if (ret && !npu_check_alive(ndev))
+		npu_wedge(ndev, "the firmware could not resume a queue");
+out:
+	npu_bo_block(queue->doorbell, false);
+	return ret;
+}
+
 static int npu_queue_call_resume(struct npu_ctx *ctx, void *data)
 {
 	struct drm_npu_queue_resume *args = data;
@@ -365,6 +462,14 @@ static int npu_queue_call_resume(struct npu_ctx *ctx, void *data)
 		drm_dbg(&ctx->ndev->drm, "queue_resume: queue %u is not faulted\n", args->queue);
 		return -EINVAL;
 	}
+	if (args->mode == NPU_RESUME_CONTINUE &&
+	    READ_ONCE(npu_queue_status(queue)->error) != NPU_FAULT_RESET) {
+		drm_dbg(&ctx->ndev->drm, "queue_resume: the packet of queue %u is at fault\n",
+			args->queue);
+		return -EINVAL;
+	}
+	if (queue->parked)
+		return npu_queue_resume_parked(queue, args->mode);
 	return npu_queue_resume(queue, args->mode);
 }
 
@@ -372,7 +477,7 @@ int npu_ioctl_queue_resume(struct drm_device *drm, void *data, struct drm_file *
 {
 	struct drm_npu_queue_resume *args = data;
 
-	if (args->mode != NPU_RESUME_SKIP && args->mode != NPU_RESUME_FLUSH) {
+	if (args->mode > NPU_RESUME_CONTINUE) {
 		drm_dbg(drm, "queue_resume: unknown mode %u\n", args->mode);
 		return -EINVAL;
 	}

@@ -42,6 +42,10 @@ NPU_ATTR(ecc_ue, "%llu", npu_read64(ndev, NPU_REG_ECC_UE));
 NPU_ATTR(retired_pages, "%u", npu_read(ndev, NPU_REG_RETIRED_PAGES));
 NPU_ATTR(active_queues, "%u", npu_read(ndev, NPU_REG_ACTIVE_QUEUES));
 NPU_ATTR(fault_count, "%llu", npu_read64(ndev, NPU_REG_FAULT_COUNT));
+NPU_ATTR(link_errors, "%llu", npu_read64(ndev, NPU_REG_LINK_ERRORS));
+NPU_ATTR(device_resets, "%d", atomic_read(&ndev->recovery.resets));
+NPU_ATTR(core_resets, "%d", atomic_read(&ndev->recovery.core_resets));
+NPU_ATTR(hangs, "%d", atomic_read(&ndev->recovery.hangs));
 NPU_ATTR(memory_total, "%llu", ndev->mem_size);
 NPU_ATTR(memory_free, "%llu", npu_mm_avail(ndev));
 
@@ -88,7 +92,11 @@ static ssize_t fw_error_show(struct device *dev, struct device_attribute *attr, 
 }
 static DEVICE_ATTR_RO(fw_error);
 
-/* Writing 1 resets the device and loads the firmware again; EBUSY while a process has a context. */
+/*
+ * Writing 1 resets the device and loads the firmware's file again; contexts and queues go
+ * on.  (The PCI core's attribute
+ * reset does the same with the firmware that it has.)
+ */
 static ssize_t fw_reload_store(struct device *dev, struct device_attribute *attr, const char *buf,
 			       size_t count)
 {
@@ -103,7 +111,7 @@ static ssize_t fw_reload_store(struct device *dev, struct device_attribute *attr
 		return -EINVAL;
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return -ENODEV;
-	ret = npu_fw_reload(ndev);
+	ret = npu_recover_now(ndev, "asked for by fw_reload", true);
 	drm_dev_exit(idx);
 	return ret ? ret : count;
 }
@@ -149,6 +157,10 @@ static struct attribute *npu_sysfs_attrs[] = {
 	&dev_attr_retired_pages.attr,
 	&dev_attr_active_queues.attr,
 	&dev_attr_fault_count.attr,
+	&dev_attr_link_errors.attr,
+	&dev_attr_device_resets.attr,
+	&dev_attr_core_resets.attr,
+	&dev_attr_hangs.attr,
 	&dev_attr_memory_total.attr,
 	&dev_attr_memory_free.attr,
 	NULL

@@ -389,14 +389,15 @@ int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "vm_bind: the file has no context\n");
 		return -EINVAL;
 	}
-	if (npu_check_alive(ndev) || !drm_dev_enter(drm, &idx))
-		return -ENODEV;
+	ret = npu_enter(ndev, &idx);
+	if (ret)
+		return ret;
 	op.vm = ctx->vm;
 	if (args->op == DRM_NPU_VM_MAP)
 		ret = npu_vm_map(ctx, &op, args->handle, file);
 	else
 		ret = npu_vm_op_run(&op);
-	drm_dev_exit(idx);
+	npu_exit(ndev, idx);
 	if (ret)
 		drm_dbg(drm, "vm_bind: %#llx + %#llx: %d\n", args->va, args->size, ret);
 	return ret;

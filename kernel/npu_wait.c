@@ -11,6 +11,7 @@
 #include <linux/sched/signal.h>
 
 #include "npu_ctx.h"
+#include "npu_trace.h"
 
 #define NPU_NO_QUEUE U32_MAX
 
@@ -40,16 +41,22 @@ static bool npu_wait_met(const struct drm_npu_wait *args, u64 value)
 static int npu_wait_look(struct npu_waiter *w)
 {
 	struct npu_device *ndev = w->ctx->ndev;
+	bool met = false;
 	u64 value;
 	int idx;
 
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return -ENODEV;
-	value = npu_bo_read64(w->bo, w->args->offset);
+	/* A function in reset decodes no memory.  All are woken when it is over. */
+	if (down_read_trylock(&ndev->recovery.lock)) {
+		value = npu_bo_read64(w->bo, w->args->offset);
+		met = npu_wait_met(w->args, value);
+		up_read(&ndev->recovery.lock);
+	}
 	drm_dev_exit(idx);
-	if (npu_wait_met(w->args, value))
+	if (met)
 		return 1;
-	if (npu_check_alive(ndev))
+	if (npu_check_alive(ndev) == -ENODEV)
 		return -ENODEV;
 	if (w->queue && READ_ONCE(npu_queue_status(w->queue)->state) != NPU_QUEUE_OK)
 		return -EIO;
@@ -79,7 +86,7 @@ static bool npu_wait_nap(ktime_t deadline)
 
 static int npu_wait_sleep(struct npu_waiter *w)
 {
-	ktime_t deadline = ns_to_ktime(w->args->timeout_ns);
+	ktime_t deadline = ns_to_ktime(w->args->timeout_ns), start = ktime_get();
 	bool woken = true;
 	DEFINE_WAIT(wait);
 	int ret;
@@ -100,6 +107,8 @@ static int npu_wait_sleep(struct npu_waiter *w)
 		woken = npu_wait_nap(deadline);
 	}
 	finish_wait(&w->ctx->wq, &wait);
+	trace_npu_wait(w->ctx->ndev, w->ctx->id, w->args->value, ret,
+		       ktime_to_ns(ktime_sub(ktime_get(), start)));
 	if (ret == 1 && !woken)
 		drm_dbg(&w->ctx->ndev->drm, "wait: the value came without an interrupt\n");
 	return ret;
@@ -168,7 +177,7 @@ int npu_ioctl_wait(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "wait: the file has no context\n");
 		return -EINVAL;
 	}
-	if (npu_check_alive(w.ctx->ndev))
+	if (npu_check_alive(w.ctx->ndev) == -ENODEV)
 		return -ENODEV;
 	obj = drm_gem_object_lookup(file, w.args->handle);
 	if (!obj) {

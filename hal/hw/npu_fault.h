@@ -4,7 +4,7 @@
  *
  * Every context has a ring of records in host memory.  The device writes the record, then the header's `written`
  * (release), then raises NPU_EVENT_FAULT.  The reader owns `read`; when the ring is full the device counts in
- * `dropped` instead of overwriting.
+ * `dropped` instead of overwriting.  A context that is created goes on behind the `written` and `dropped` of its ring.
  */
 #ifndef NPU_FAULT_H
 #define NPU_FAULT_H

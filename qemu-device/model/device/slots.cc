@@ -457,6 +457,11 @@ npu_admin_status Dispatcher::EnableContext(uint32_t id, uint64_t table) {
     return status;
   }
   auto context = std::make_shared<Context>(platform_, id, desc, at + offsetof(npu_ctx_desc, irq_arm));
+  // A context that is made again after a reset numbers its records on.  A ring that does not answer shows at the first.
+  if (desc.fault_ring) {
+    platform_.ops->dma_load64(platform_.opaque, desc.fault_ring + offsetof(npu_fault_ring, written), &context->written);
+    platform_.ops->dma_load64(platform_.opaque, desc.fault_ring + offsetof(npu_fault_ring, dropped), &context->dropped);
+  }
   std::lock_guard lock(mu_);
   if (contexts_[id]) return NPU_ADMIN_EEXIST;
   contexts_[id] = std::move(context);

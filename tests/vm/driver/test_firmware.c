@@ -75,9 +75,23 @@ static void check_usable(void) {
   context_close(&c);
 }
 
-static void test_busy(void) {
+// With a context open a bad file is refused, too, but what ran before runs again.
+static void test_with_context(void) {
   struct context c = context_new();
-  is_errno(reload(), EBUSY, "fw_reload while a context is open");
+  struct queue q = queue_new(&c, 4);
+  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
+  const uint64_t fence = publish(&b, 1, BASE_VA);
+  unlink(PATH);
+  is_errno(reload(), ENOENT, "fw_reload without a file while a context is open");
+  write_image((const uint8_t*)"this is not firmware\n", 21);
+  is_errno(reload(), EINVAL, "fw_reload of a bad file while a context is open");
+  ok(strcmp(read_attribute("fw_state"), "ready") == 0, "fw_state is ready");
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, fence, 1);
+  put_packet(&q, &packet);
+  ring_doorbell(&q);
+  is_errno(wait_value(&b, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, "its queue works");
+  queue_free(&q);
+  buffer_free(&b);
   context_close(&c);
 }
 
@@ -95,7 +109,7 @@ int main(void) {
   const int watch = open_node();
   const uint64_t before = memory_info(watch).device_free;
   read_image();
-  test_busy();
+  test_with_context();
 
   unlink(PATH);
   is_errno(reload(), ENOENT, "no file");

@@ -206,9 +206,15 @@ static int reload(void) {
   return ret;
 }
 
-// The firmware crashes under two contexts: all calls end with ENODEV, memory is kept while the device might use it,
-// and a reload brings everything back.
-static void test_firmware_crash(int watch) {
+static void set_reset_limit(const char* limit) {
+  const int fd = open("/sys/module/npu/parameters/reset_limit", O_WRONLY);
+  if (fd < 0 || write(fd, limit, strlen(limit)) < 0) bail("reset_limit: %s", strerror(errno));
+  close(fd);
+}
+
+// Never reset by itself: all calls end with ENODEV, memory is kept while the device might use it, and a reload brings
+// everything back, contexts that are still open included.
+static void test_wedged(int watch, int kept) {
   const uint64_t before = memory_info(watch).device_free;
   struct rig r, second;
   rig_open(&r, DRM_NPU_BO_HOST);
@@ -216,10 +222,11 @@ static void test_firmware_crash(int watch) {
   struct sleeper s = {.rig = &r, .value = 1};
   pthread_create(&s.thread, NULL, sleep_for_value, &s);
   poll(NULL, 0, 50);
+  set_reset_limit("0");
   inject_kind(NPU_INJ_FW_CRASH, 1);
   pthread_join(s.thread, NULL);
   ok(s.ret && s.error == ENODEV, "a sleeper wakes with ENODEV");
-  ok(strcmp(read_attribute("fw_state"), "crashed") == 0, "fw_state: \"%s\"", read_attribute("fw_state"));
+  ok(strcmp(read_attribute("fw_state"), "wedged") == 0, "fw_state: \"%s\"", read_attribute("fw_state"));
 
   struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_HOST};
   is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_BO_CREATE, &create), ENODEV, "bo_create");
@@ -229,19 +236,56 @@ static void test_firmware_crash(int watch) {
   is_errno(wait_value(&r.fence, 0, 0, NPU_WAIT_EQ, 0, NO_QUEUE), ENODEV, "wait");
   struct drm_npu_context_init init = {.fault_entries = 8, .fault_eventfd = -1};
   is_errno(npu_ioctl(watch, DRM_IOCTL_NPU_CONTEXT_INIT, &init), ENODEV, "context_init of another file");
-  is_errno(reload(), EBUSY, "fw_reload while contexts are open");
+  set_reset_limit("6");
 
   // Everything that maps the files goes, then the files.
   struct rig* rigs[] = {&r, &second};
-  for (int i = 0; i < 2; ++i) {
+  for (int i = kept; i < 2; ++i) {
     buffer_free(&rigs[i]->fence);
     munmap_queue(&rigs[i]->queue);
     context_close(&rigs[i]->context);
   }
   ok(memory_info(watch).device_free < before, "a device that does not answer keeps its memory");
   is_errno(reload(), 0, "fw_reload");
-  is_equal(memory_info(watch).device_free, before, "gives all of it back");
+  for (int i = 0; i < kept; ++i) {
+    const struct npu_packet packet = packet_of(NPU_PKT_NOP, rigs[i]->fence_ptr, 1);
+    put_packet(&rigs[i]->queue, &packet);
+    ring_doorbell(&rigs[i]->queue);
+    is_errno(wait_value(&rigs[i]->fence, 0, 1, NPU_WAIT_EQ, 20000, rigs[i]->queue.id), 0,
+             "a context that was open works again");
+    rig_close(rigs[i]);
+  }
+  ok(free_returns_to(watch, before), "gives all of it back");
   check_works("the device works again");
+}
+
+// The firmware crashes: it is started again, and nobody who does not look at the clock sees it.
+static void test_firmware_crash(void) {
+  const int before = atoi(read_attribute("device_resets"));
+  struct rig r, second;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open(&second, DRM_NPU_BO_DEVICE);
+  struct sleeper s = {.rig = &r, .value = 1};
+  pthread_create(&s.thread, NULL, sleep_for_value, &s);
+  inject_kind(NPU_INJ_FW_CRASH, 1);
+  // Calls wait for the reset, or are made again by libdrm.
+  struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_DEVICE};
+  is_errno(npu_ioctl(second.context.fd, DRM_IOCTL_NPU_BO_CREATE, &create), 0, "bo_create");
+  struct queue third = queue_new(&second.context, 4);
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
+  put_packet(&r.queue, &packet);
+  ring_doorbell(&r.queue);
+  pthread_join(s.thread, NULL);
+  is_equal(s.ret, 0, "a sleeper of before the crash sees work that was rung after it");
+  const struct npu_packet other = packet_of(NPU_PKT_NOP, second.fence_ptr, 1);
+  put_packet(&third, &other);
+  ring_doorbell(&third);
+  is_errno(wait_value(&second.fence, 0, 1, NPU_WAIT_EQ, 20000, third.id), 0, "a queue made beside the crash works");
+  is_equal(atoi(read_attribute("device_resets")), before + 1, "the device was reset once");
+  ok(strcmp(read_attribute("fw_state"), "ready") == 0, "fw_state: \"%s\"", read_attribute("fw_state"));
+  queue_free(&third);
+  rig_close(&second);
+  rig_close(&r);
 }
 
 int main(void) {
@@ -252,7 +296,8 @@ int main(void) {
   test_hang();
   test_bus_error();
   ok(free_returns_to(watch, before), "no device memory is lost");
-  for (int i = 0; i < 3; ++i) test_firmware_crash(watch);
+  for (int i = 0; i < 2; ++i) test_firmware_crash();
+  for (int i = 0; i < 3; ++i) test_wedged(watch, i);
   close(watch);
   return tap_done();
 }

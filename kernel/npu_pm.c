@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the PCI core and the power management do to the device: resets that are
+ * asked for in sysfs, bus errors, sleep.  All are the same to a context: its
+ * queues are stopped behind a packet, the device starts anew, and they go on.
+ */
+#include <linux/pm.h>
+
+#include "npu_ctx.h"
+#include "npu_pm.h"
+#include "npu_trace.h"
+
+/* Stays in device memory as long as that keeps its contents; below what is ever handed out. */
+#define NPU_MARK_OFFSET 0x1000
+#define NPU_MARK 0x6d656d6f72790001ull
+
+void npu_pm_mark_memory(struct npu_device *ndev)
+{
+	writeq(NPU_MARK ^ ndev->uuid, ndev->mem + NPU_MARK_OFFSET);
+	/* Out of the write-combining buffers before anything happens to the device. */
+	wmb();
+}
+
+static bool npu_pm_memory_kept(struct npu_device *ndev)
+{
+	return readq(ndev->mem + NPU_MARK_OFFSET) == (NPU_MARK ^ ndev->uuid);
+}
+
+/* After a reset of whatever kind, with npu_recovery.lock held for writing. */
+static int npu_pm_rebuild(struct npu_device *ndev, const char *reason)
+{
+	int ret = npu_reset(ndev);
+
+	if (ret) {
+		npu_give_up(ndev, "it does not come out of reset");
+		npu_unpause(ndev);
+		return ret;
+	}
+	if (!npu_pm_memory_kept(ndev)) {
+		drm_err(&ndev->drm, "device memory was lost: contexts end\n");
+		npu_lose_contexts(ndev);
+		npu_pm_mark_memory(ndev);
+	}
+	return npu_recovery_rebuild(ndev, reason, false);
+}
+
+/* Of the attribute reset: the device's lock is held from here to reset_done(). */
+static void npu_pm_reset_prepare(struct pci_dev *pdev)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+
+	down_write(&ndev->recovery.lock);
+	trace_npu_reset(ndev, "begin", "asked for by reset");
+	npu_quiesce(ndev);
+}
+
+static void npu_pm_reset_done(struct pci_dev *pdev)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+
+	npu_pm_rebuild(ndev, "asked for by reset");
+	npu_recovery_unlock(ndev);
+}
+
+static pci_ers_result_t npu_pm_error_detected(struct pci_dev *pdev, pci_channel_state_t state)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+
+	drm_err(&ndev->drm, "the bus reports an error, channel state %u\n", state);
+	switch (state) {
+	case pci_channel_io_normal:
+		return PCI_ERS_RESULT_CAN_RECOVER;
+	case pci_channel_io_frozen:
+		set_bit(NPU_STATE_FAILED, &ndev->state);
+		npu_wake_all(ndev);
+		down_write(&ndev->recovery.lock);
+		npu_quiesce(ndev);
+		up_write(&ndev->recovery.lock);
+		return PCI_ERS_RESULT_NEED_RESET;
+	default:
+		down_write(&ndev->recovery.lock);
+		npu_give_up(ndev, "its bus has failed for good");
+		npu_recovery_unlock(ndev);
+		return PCI_ERS_RESULT_DISCONNECT;
+	}
+}
+
+static pci_ers_result_t npu_pm_mmio_enabled(struct pci_dev *pdev)
+{
+	return PCI_ERS_RESULT_RECOVERED;
+}
+
+/* The link works again, behind a reset of the bus. */
+static pci_ers_result_t npu_pm_slot_reset(struct pci_dev *pdev)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+	int ret;
+
+	pci_restore_state(pdev);
+	pci_save_state(pdev);
+	down_write(&ndev->recovery.lock);
+	ret = npu_pm_rebuild(ndev, "a bus error");
+	npu_recovery_unlock(ndev);
+	return ret ? PCI_ERS_RESULT_DISCONNECT : PCI_ERS_RESULT_RECOVERED;
+}
+
+static void npu_pm_error_resume(struct pci_dev *pdev)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+
+	drm_info(&ndev->drm, "goes on after a bus error\n");
+}
+
+const struct pci_error_handlers npu_error_handlers = {
+	.error_detected = npu_pm_error_detected,
+	.mmio_enabled = npu_pm_mmio_enabled,
+	.slot_reset = npu_pm_slot_reset,
+	.resume = npu_pm_error_resume,
+	.reset_prepare = npu_pm_reset_prepare,
+	.reset_done = npu_pm_reset_done,
+};

@@ -2,6 +2,8 @@
 # The devices of the QEMU that is built for the guest: the board, the NPU, and what the VM and its tests plug in.
 # Everything else is left out, which halves the build.
 CONFIG_Q35=y
+# The board for guests that sleep: the PC BIOS cannot wake a Q35.
+CONFIG_I440FX=y
 CONFIG_NPU=y
 CONFIG_PCIE_PORT=y
 CONFIG_XIO3130=y

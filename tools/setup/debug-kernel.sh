@@ -3,7 +3,7 @@
 # debug-kernel.sh: a guest kernel that watches the driver (KASAN, lockdep, kmemleak and others), for "make check-debug".
 #
 # Built from the distribution's package linux-source-6.12 and debug-kernel.config.  Leaves
-# $NPU_CACHE/debug-kernel -> debug-kernel-KEY, laid out as kernel.sh does: release, vmlinux, headers, root/.
+# $NPU_CACHE/debug-kernel -> debug-kernel-KEY, laid out as kernel.sh does: release, vmlinux, headers, unpacked/.
 # KEY covers the package's version, the configuration and this script.  NPU_JOBS: compilers at a time (all CPUs).
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -41,14 +41,14 @@ build() { # VERSION, FINAL DIRECTORY
   cd "$dir/source"
   configure
   make -j"$jobs" vmlinux modules
-  make INSTALL_MOD_PATH="$dir/root" modules_install
+  make INSTALL_MOD_PATH="$dir/unpacked" modules_install
   release=$(make -s kernelrelease)
   # Headers, tools and Module.symvers are needed again, objects are not.
   find . -name '*.o' -not -path './scripts/*' -not -path './tools/*' -not -name module.lds -delete
   mv vmlinux "$dir/vmlinux"
   ln -s source "$dir/headers"
   # Its links name the tree by its present place.
-  rm -f "$dir/root/lib/modules/$release"/{build,source}
+  rm -f "$dir/unpacked/lib/modules/$release"/{build,source}
   echo "$release" >"$dir/release"
   rm -rf "$2"
   mv "$dir" "$2"

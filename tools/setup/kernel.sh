@@ -6,7 +6,7 @@
 #   release           the release string (uname -r of the guest)
 #   vmlinux           the uncompressed kernel that QEMU starts directly
 #   headers           the tree to build modules against (make -C .../headers M=...)
-#   root/             the unpacked packages, with lib/modules/RELEASE and its modules.dep
+#   unpacked/         the unpacked packages, with lib/modules/RELEASE and its modules.dep
 # A kernel that is already there is used as it is; --update looks for a newer one.
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -23,12 +23,12 @@ newest_release() {
 
 unpack() {
   local release=$1 dir=$2 base=${1%-amd64} deb
-  mkdir -p "$dir/debs" "$dir/root"
+  mkdir -p "$dir/debs" "$dir/unpacked"
   (cd "$dir/debs" && apt-get download "linux-image-$release" "linux-headers-$release" \
     "linux-headers-$base-common" "linux-kbuild-$base")
   for deb in "$dir"/debs/*.deb; do
     echo "unpacking ${deb##*/}"
-    dpkg-deb -x "$deb" "$dir/root"
+    dpkg-deb -x "$deb" "$dir/unpacked"
   done
   rm -r "$dir/debs"
 }
@@ -36,11 +36,11 @@ unpack() {
 # The headers name their common part by its absolute path in an installed system.
 relocate() {
   local release=$1 dir=$2 final=$3
-  sed -i "s|^include /usr/src/|include $final/root/usr/src/|" "$dir/root/usr/src/linux-headers-$release/Makefile"
-  ln -sfn "root/usr/src/linux-headers-$release" "$dir/headers"
+  sed -i "s|^include /usr/src/|include $final/unpacked/usr/src/|" "$dir/unpacked/usr/src/linux-headers-$release/Makefile"
+  ln -sfn "unpacked/usr/src/linux-headers-$release" "$dir/headers"
   echo "indexing modules"
-  depmod -b "$dir/root" "$release"
-  "$NPU_ROOT/tools/vm/extract-vmlinux" "$dir/root/boot/vmlinuz-$release" "$dir/vmlinux"
+  depmod -b "$dir/unpacked" "$release"
+  "$NPU_ROOT/tools/vm/extract-vmlinux" "$dir/unpacked/boot/vmlinuz-$release" "$dir/vmlinux"
   echo "$release" >"$dir/release"
 }
 
@@ -53,13 +53,16 @@ fetch() {
   mv "$dir" "$final"
 }
 
+# One that an earlier version of this script has laid out otherwise is fetched again.
+complete() { [ -s "$1/release" ] && [ -d "$1/unpacked" ]; }
+
 main() {
   if [ "${1:-}" = --fetch ]; then
     fetch "$2" "$3"
     return
   fi
   take_lock kernel
-  if [ "${1:-}" != --update ] && [ -s "$NPU_CACHE/kernel/release" ]; then
+  if [ "${1:-}" != --update ] && complete "$NPU_CACHE/kernel"; then
     echo "  guest kernel           $(cat "$NPU_CACHE/kernel/release"), in $NPU_CACHE/kernel"
     return
   fi
@@ -69,7 +72,7 @@ main() {
   [ -n "$release" ] || die "apt knows no package linux-image-6.12*-amd64" \
     "Enable the suite $codename-security or $codename-backports in apt's sources, then run \"apt-get update\" and this again."
   final=$NPU_CACHE/kernel-$release
-  if [ ! -s "$final/release" ]; then
+  if ! complete "$final"; then
     "$NPU_ROOT/tools/setup/step.sh" "guest kernel" "$NPU_CACHE/logs/kernel.log" "$0" --fetch "$release" "$final" ||
       die "the packages of kernel $release could not be fetched and unpacked" \
         "Is the network there? If a package was not found: run \"apt-get update\"."

@@ -24,7 +24,7 @@ done
 
 [ -s "$kernel/release" ] || die "there is no guest kernel in $kernel" "Run tools/setup/kernel.sh (or: make setup)."
 release=$(cat "$kernel/release")
-modules=$kernel/root/lib/modules/$release
+modules=$kernel/unpacked/lib/modules/$release
 [ -x /bin/busybox ] || die "there is no /bin/busybox" "Install the package busybox-static (or: make setup)."
 [ -n "$module" ] || module=$build/kernel/npu.ko
 [ -n "$out" ] || out=$build/vm

@@ -41,6 +41,12 @@ def qemu_binary():
                       "Build it: make setup (or tools/setup/build-qemu.sh).")
 
 
+def read_release(kernel_dir):
+    path = must_exist(os.path.join(kernel_dir, "release"), "the guest kernel", "Fetch it: make setup (or tools/setup/kernel.sh).")
+    with open(path, encoding="ascii") as source:
+        return source.read().strip()
+
+
 def choose_accelerator():
     """KVM only where a guest really runs: the CPU has the extension, and the device opens."""
     chosen = os.environ.get("NPU_ACCEL")
@@ -60,8 +66,10 @@ def model_library(build):
                   "(or start without a device: --devices 0)")
 
 
-def firmware_rom():
-    # qboot does nothing but place tables and jump: half a second less than a PC BIOS under emulation.
+def firmware_rom(s3):
+    # qboot does nothing but place tables and jump: half a second less than a PC BIOS under emulation.  It knows no S3.
+    if s3:
+        return must_exist("/usr/share/seabios/bios-256k.bin", "the PC BIOS", "Install the package seabios (or: make setup).")
     for path in ("/usr/share/qemu/qboot.rom", "/usr/share/qemu/bios-microvm.bin"):
         if os.path.exists(path):
             return path
@@ -86,19 +94,23 @@ class Machine:
         self.accel = choose_accelerator()
 
     def base(self):
-        kernel = must_exist(os.path.join(self.options.kernel_dir, "vmlinux"), "the guest kernel",
+        # QEMU lays an uncompressed kernel into memory at every reset, so also at the one that wakes a sleeping guest.
+        name = "unpacked/boot/vmlinuz-" + read_release(self.options.kernel_dir) if self.options.s3 else "vmlinux"
+        kernel = must_exist(os.path.join(self.options.kernel_dir, name), "the guest kernel",
                             "Fetch it: make setup (or tools/setup/kernel.sh).")
         image = must_exist(os.path.join(self.options.image, "initramfs.cpio"), "the guest image",
                            "Make it: tools/vm/build-image.sh.")
         accel = "tcg,thread=multi,tb-size=256" if self.accel == "tcg" else self.accel
-        machine = "q35,vmport=off,smbus=off,sata=off,i8042=on,kernel-irqchip=split" if self.accel == "kvm" else \
-            "q35,vmport=off,smbus=off,sata=off"
+        # The PC BIOS cannot wake a q35: it looks for memory-mapped configuration space that the reset has taken away.
+        machine = "pc,vmport=off" if self.options.s3 else "q35,vmport=off,smbus=off,sata=off"
+        if self.accel == "kvm":
+            machine += ",kernel-irqchip=split"
         return [
             qemu_binary(), "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", accel,
             "-machine", machine, "-cpu", "host" if self.accel == "kvm" else self.options.cpu, "-smp",
             str(self.options.cpus), "-m", self.options.memory, "-L", "/usr/share/qemu", "-L", "/usr/share/seabios",
-            "-bios", firmware_rom(), "-kernel", kernel, "-initrd", image, "-append",
-            " ".join(KERNEL_ARGS + self.options.append),
+            "-bios", firmware_rom(self.options.s3), "-kernel", kernel, "-initrd", image, "-append",
+            " ".join(KERNEL_ARGS + (["intel_iommu=on"] if self.options.iommu else []) + self.options.append),
         ]
 
     def share(self, tag, path, readonly):
@@ -114,23 +126,34 @@ class Machine:
             args += self.share("data", self.options.data, True)
         return args
 
+    def peers(self):
+        """What stands beside the NPUs.  The IOMMU comes before all that it is to stand in front of."""
+        args = ["-device", "intel-iommu,intremap=off"] if self.options.iommu else []
+        if self.options.nvme_null:
+            args += ["-blockdev", f"null-co,node-name=null,size={1 << 30},read-zeroes=on",
+                     "-device", "nvme,id=nvme,serial=null,drive=null"]
+        return args
+
     def npus(self):
-        """Each device sits behind a root port of its own: errors are reported through it, and it can be unplugged."""
+        """Each device sits behind a root port of its own: errors are reported through it, and it can be unplugged.  The
+        board that can sleep has no such ports."""
         args = []
         for index in range(self.options.devices):
-            properties = [f"id=npu{index}", f"bus=port{index}"]
+            properties = [f"id=npu{index}"]
+            if not self.options.s3:
+                args += ["-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}"]
+                properties.append(f"bus=port{index}")
             given = ",".join(self.options.device)
             if "model=" not in given:
                 properties.append("model=" + model_library(self.options.build).replace(",", ",,"))
             if "seed=" not in given:
                 properties.append(f"seed={index + 1}")
-            args += ["-device", f"pcie-root-port,id=port{index},chassis={index + 1},slot={index + 1}",
-                     "-device", ",".join(["npu"] + properties + self.options.device)]
+            args += ["-device", ",".join(["npu"] + properties + self.options.device)]
         return args
 
     def arguments(self, console, channels):
         """console: file that gets the kernel's messages.  channels: descriptors for the command's output, or none."""
-        args = self.base() + self.shares() + self.npus()
+        args = self.base() + self.peers() + self.shares() + self.npus()
         args += ["-chardev", f"file,id=console,path={console.replace(',', ',,')}", "-serial", "chardev:console"]
         args += ["-device", "virtio-serial-pci,max_ports=4"]
         if channels:
@@ -140,7 +163,8 @@ class Machine:
                          "-device", f"virtserialport,chardev={name},name=npu.{name},nr={number}"]
         else:
             args += ["-chardev", "stdio,id=shell,signal=off", "-device", "virtconsole,chardev=shell"]
-        args += ["-qmp", f"unix:{self.run_dir}/qmp,server=on,wait=off"]
+        for path in [os.path.join(self.run_dir, "qmp")] + ([self.options.qmp] if self.options.qmp else []):
+            args += ["-qmp", f"unix:{path.replace(',', ',,')},server=on,wait=off"]
         return args + self.options.qemu
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of the virtual machine: starts QEMU, passes the command's output on, watches the clock, finds the result."""
 
+import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -20,6 +22,7 @@ class Session:
         self.run_dir = run_dir
         self.console = os.path.join(machine.options.image, f"console-{os.path.basename(run_dir)}.log")
         self.pumps = []
+        self.status = None  # the read end of the pipe that brings the command's exit status
         self.qemu = None
         self.started = 0.0
 
@@ -33,6 +36,14 @@ class Session:
                 return source.read().strip()
         except FileNotFoundError:
             return ""
+
+    def read_status(self):
+        """The command's exit status; empty if the guest gave none.  QEMU has ended."""
+        if self.status is None:
+            return self.read("status")
+        with os.fdopen(self.status, encoding="utf-8", errors="replace") as source:
+            self.status = None
+            return source.read().strip()
 
     def prepare(self):
         options = self.machine.options
@@ -70,6 +81,9 @@ class Session:
             for name, sink in (("out", 1), ("err", 2)):
                 channels[name], _ = self.pump(name, sink)
                 writers.append(channels[name])
+            # Not through a share: those do not survive the guest's sleep (S3).
+            self.status, channels["status"] = os.pipe()
+            writers.append(channels["status"])
         self.started = time.monotonic()
         self.qemu = subprocess.Popen(self.machine.arguments(self.console, channels), pass_fds=writers,
                                      stdin=subprocess.DEVNULL if channels else None)
@@ -77,6 +91,30 @@ class Session:
             thread.start()
         for fd in writers:
             os.close(fd)
+        if self.machine.options.s3:
+            threading.Thread(target=self.wake, daemon=True).start()
+
+    def wake(self):
+        """Wakes the guest whenever it has gone to sleep, until QEMU ends."""
+        path = os.path.join(self.run_dir, "qmp")
+        with socket.socket(socket.AF_UNIX) as line:
+            while line.connect_ex(path):
+                if self.qemu.poll() is not None:
+                    return
+                time.sleep(0.05)
+            stream = line.makefile("rw", encoding="utf-8")
+
+            def say(command):
+                stream.write(json.dumps({"execute": command}) + "\n")
+                stream.flush()
+
+            try:
+                say("qmp_capabilities")
+                for answer in stream:
+                    if json.loads(answer).get("event") == "SUSPEND":
+                        say("system_wakeup")
+            except OSError:
+                pass  # QEMU has ended
 
     def stop(self):
         """Ends our QEMU, politely first: it must close its files and its model."""
@@ -111,7 +149,7 @@ class Session:
     def result(self, timed_out):
         for thread in self.pumps:
             thread.join()
-        status, reason = self.read("status"), self.read("error")
+        status, reason = self.read_status(), self.read("error")
         if self.machine.options.verbose and self.read("ready"):
             print(f"vm: driver loaded {self.read('ready')} s after the kernel's start, VM ran "
                   f"{time.monotonic() - self.started:.1f} s", file=sys.stderr)

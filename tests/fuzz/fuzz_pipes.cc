@@ -60,7 +60,7 @@ int64_t Stride(fuzz::Input& in) {
 npu_dma_desc Dma(fuzz::Input& in) {
   npu_dma_desc d{};
   const uint8_t kind = in.Take<uint8_t>();
-  d.op = kind & 64 ? in.Below(4) : (kind & 1) + 1;
+  d.op = kind & 64 ? in.Below(5) : (kind & 1) + 1;
   d.flags = kind & 128 ? in.Take<uint32_t>() : kind >> 1 & 1;
   d.dst = Pointer(in);
   d.src = Pointer(in);
@@ -72,7 +72,11 @@ npu_dma_desc Dma(fuzz::Input& in) {
     for (uint32_t& v : d.valid) v = Count(in);
   }
   d.value = in.Take<uint32_t>();
-  d.seed = kind == 255;
+  if (d.op == NPU_DMA_CONVERT && kind < 192) {
+    const uint32_t v = d.value;
+    d.value = NPU_DMA_TYPES(v % NPU_DTYPES, (v >> 8) % NPU_DTYPES, (v >> 16) % NPU_ROUNDS) | (v & NPU_DMA_SATURATE);
+  }
+  d.seed = kind == 255 || (d.op == NPU_DMA_CONVERT && (d.value >> 16 & 7) == NPU_ROUND_STOCHASTIC);
   return d;
 }
 
@@ -99,14 +103,20 @@ npu_matrix_desc Matrix(fuzz::Input& in) {
 }
 
 npu_vector_desc Vector(fuzz::Input& in) {
-  static constexpr uint8_t kTypes[] = {NPU_F32, NPU_I32, NPU_I8, NPU_U8};
+  static constexpr uint8_t kTypes[] = {NPU_F32, NPU_I32, NPU_F16, NPU_U8};
   npu_vector_desc d{};
   const uint8_t kind = in.Take<uint8_t>();
-  d.op = in.Take<uint8_t>() % (kind & 128 ? 256 : 70);
+  d.op = in.Take<uint8_t>() % (kind & 128 ? 256 : NPU_V_OPS);
   d.dst_type = kTypes[kind & 3];
   d.src_type = kind & 64 ? kTypes[kind >> 2 & 3] : d.dst_type;
   if (kind == 255) d.src_type = in.Take<uint8_t>();
   d.flags = in.Take<uint8_t>() & (kind & 128 ? 0xff : 0x73);
+  if (d.op == NPU_V_CONVERT && kind < 240) {  // all types and ways of rounding
+    d.dst_type = static_cast<uint8_t>(in.Below(NPU_DTYPES + 1));
+    d.src_type = static_cast<uint8_t>(in.Below(NPU_DTYPES + 1));
+    const auto way = in.Take<uint8_t>();
+    d.flags = NPU_VEC_ROUND(way & 7) | (way & 8 ? NPU_VEC_SATURATE : 0) | (way & 16 ? NPU_VEC_COL_BCAST0 : 0);
+  }
   d.dst = Pointer(in);
   for (uint64_t& s : d.src) s = Pointer(in);
   d.rows = Count(in);
@@ -114,6 +124,17 @@ npu_vector_desc Vector(fuzz::Input& in) {
   for (int32_t& p : d.row_pitch) p = static_cast<int32_t>(Stride(in));
   for (uint32_t& i : d.imm) i = in.Take<uint32_t>();
   d.reserved = kind == 254;
+  if (d.op == NPU_V_SORT || d.op == NPU_V_TOPK) {
+    d.src_type = d.dst_type = static_cast<uint8_t>(in.Below(NPU_DTYPES));
+    const auto way = in.Take<uint8_t>();
+    d.flags = (way & 1 ? NPU_VEC_DESCENDING : 0) | (way & 2 ? NPU_VEC_INDEX : 0);
+    if (way & 2) d.dst2 = Pointer(in), d.dst2_pitch = static_cast<int32_t>(Stride(in));
+  }
+  const bool counts = d.op == NPU_V_TOPK || (d.op >= NPU_V_GATHER && d.op <= NPU_V_PAD);
+  if (counts) {
+    d.count = Count(in);
+    if (d.op == NPU_V_PAD && !(kind & 128)) d.imm[0] %= 64;
+  }
   return d;
 }
 

@@ -169,6 +169,19 @@ def vector(operation, types, flags, rows, cols, pitches):
             struct.pack("<II", 0x3F800000, 3))
 
 
+def convert(to, source, way, rows, cols):
+    """way: rounding, 8: saturate, 16: one element a row."""
+    return vector(64, 0, 0, rows, cols, (160, 160, 0, 0)) + bytes([to, source, way])
+
+
+def order(operation, types, rows, cols, count, way=0):
+    """SORT (56) and TOPK (57), way 1: descending, 2: with indices; GATHER (68) and what follows it."""
+    body = vector(operation, 0, 0, rows, cols, (200, 160, 160, 0))
+    if operation < 60:
+        body += bytes([types, way]) + (pointer(SRAM, 0x6000) + stride(160) if way & 2 else b"")
+    return body + (bytes([count]) if operation != 56 else b"")
+
+
 def flag(kind, source, to, number=0):
     return bytes([5 | (8 if kind == "set" else 0), source + 5 * to + 25 * number])
 
@@ -200,6 +213,18 @@ def pipes():
     yield "vector-i32-all", start + b"".join(
         vector(n, 1, 0, 3, 20, (4 if n >= 48 else 80, 80, 80, 80)) for n in [*range(1, 13), *range(32, 36), 48, 49, 50])
     yield "vector-i32", start + b"".join(vector(n, 1, 0x11, 3, 20, (80, 80, 80, 80)) for n in (2, 4, 6, 12, 34))
+    for to in range(12):
+        yield f"convert-to-{to}", start + b"".join(
+            convert(to, source, (source + to) % 6 | (8 if to < 6 else 0), 3, 20) for source in range(12))
+    yield "sort", start + b"".join(order(56, types, 2, 30, 0, types % 4) for types in range(12))
+    yield "topk", start + b"".join(order(57, types, 2, 30, 7, types % 4) for types in range(12))
+    # 0x400 holds floats: an index of 0 comes from the zeros behind them.
+    zeros = dma(1, (SRAM, 0x400), (SRAM, 0x3000), (128, 5, 0, 0), (160, 0, 0, 128, 0, 0))
+    for operation in (68, 69, 70, 71):
+        yield f"order-{operation}", start + zeros + order(operation, 0, 3, 20, 30) + order(operation, 0, 3, 20, 19)
+    for operation in (36, 37, 38, 52, 53, 54):
+        yield f"vector-{operation}", start + vector(operation, 0, 0, 5, 37, (160, 160, 160, 160)) + \
+            vector(operation, 2, 0, 5, 37, (160, 160, 160, 160)) + vector(operation, 1, 0, 5, 37, (160, 160, 160, 160))
     yield "flags", start + load + flag("set", 3, 1) + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + \
         flag("set", 1, 4) + flag("wait", 1, 4) + store + flag("set", 4, 0) + flag("wait", 4, 0) + bytes([6, 31])
     yield "deadlock", start + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + bytes([6, 31])

@@ -56,7 +56,8 @@ using ReduceFn = void (*)(void* d, size_t d_pitch, const void* a, size_t a_pitch
 // d (cols x rows) = transpose of a (rows x cols); pitches in bytes.
 using TransposeFn = void (*)(void* d, size_t d_pitch, const void* a, size_t a_pitch, size_t rows, size_t cols);
 
-inline constexpr unsigned kVectorOps = 68;  // NPU_V_IOTA + 1
+inline constexpr unsigned kVectorOps = 72;  // NPU_V_OPS
+inline constexpr unsigned kDtypes = 12;     // NPU_DTYPES
 
 struct Kernels {
   void (*gemm_f32)(const GemmF32&);
@@ -68,7 +69,16 @@ struct Kernels {
   ReduceFn reduce_i32[kVectorOps];
   // [source][destination], in the order f32, i32, i8, u8.
   RowFn convert[4][4];
+  // On 16-bit storage, whatever the type: COPY, FILL, NEG, ABS.
+  RowFn row16[kVectorOps];
+  // By enum npu_dtype: to f32 exactly, and from f32 to nearest even; nullptr: not here, see convert.h.
+  RowFn widen[kDtypes];
+  RowFn narrow[kDtypes];
+  // NPU_V_SELECT of values of one and two bytes by an f32.
+  RowFn select8;
+  RowFn select16;
   TransposeFn transpose1;
+  TransposeFn transpose2;
   TransposeFn transpose4;
   // d[i] = start + (first + i) * step
   void (*iota_f32)(float* d, float start, float step, uint32_t first, size_t n);

@@ -24,8 +24,14 @@ struct Timing {
   // (rows that follow each other without gaps in all operands count as one long row).
   uint32_t lanes = 64;
   uint32_t vector_startup_cycles = 16;
-  uint32_t vector_divide_cost = 4;    // div, sqrt, rsqrt, recip
-  uint32_t vector_function_cost = 8;  // exp, log, tanh, erf, sin, cos, sigmoid
+  uint32_t vector_divide_cost = 4;      // div, sqrt, rsqrt, recip
+  uint32_t vector_function_cost = 8;    // exp, log, tanh, erf, sin, cos, sigmoid
+  uint32_t vector_stochastic_cost = 2;  // convert with stochastic rounding
+  uint32_t vector_scan_cost = 7;        // a prefix network over the lanes: log2(lanes) + 1
+  uint32_t vector_gather_cost = 4;      // gather, scatter; gather of rows: a row costs its steps + this once
+  // sort: rows * ceil(cols / lanes) * passes(cols) * sort_cost; top-k: rows * ceil(cols / lanes) * (1 + passes(k) *
+  // sort_cost), where passes(n) = L * (L + 1) / 2 with L = ceil(log2(max(n, 2))).
+  uint32_t vector_sort_cost = 1;
 
   // DMA: an operation keeps its pipe for dma_startup_cycles + rows * (row_cycles + ceil(row bytes / share)) and is done
   // memory_latency_cycles after that when device memory is one of its sides (the next operation starts meanwhile).
@@ -33,6 +39,8 @@ struct Timing {
   uint32_t bytes_per_cycle = 64;
   uint32_t dma_startup_cycles = 24;
   uint32_t row_cycles = 2;
+  // The other side is a peer's SRAM: full bytes_per_cycle, and this in place of memory_latency_cycles.
+  uint32_t peer_latency_cycles = 40;
 
   // Shared memory: each of n cores in use gets min(bytes_per_cycle, memory_bytes_per_cycle / n) a direction.
   uint32_t memory_bytes_per_cycle = 128;

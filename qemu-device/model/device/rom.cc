@@ -74,11 +74,16 @@ void WriteCores(TreeWriter& tree, const RomFacts& facts) {
   tree.U32("npu,startup-cycles", kTiming.vector_startup_cycles);
   tree.U32("npu,divide-cost", kTiming.vector_divide_cost);
   tree.U32("npu,function-cost", kTiming.vector_function_cost);
+  tree.U32("npu,stochastic-cost", kTiming.vector_stochastic_cost);
+  tree.U32("npu,scan-cost", kTiming.vector_scan_cost);
+  tree.U32("npu,sort-cost", kTiming.vector_sort_cost);
+  tree.U32("npu,gather-cost", kTiming.vector_gather_cost);
   tree.End();
   tree.Begin("dma");
   tree.U32("npu,bytes-per-cycle", kTiming.bytes_per_cycle);
   tree.U32("npu,startup-cycles", kTiming.dma_startup_cycles);
   tree.U32("npu,row-cycles", kTiming.row_cycles);
+  tree.U32("npu,peer-latency-cycles", kTiming.peer_latency_cycles);
   tree.End();
   tree.End();
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "world.h"
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+
+#include "suite.h"
 
 namespace npu::test {
 
@@ -155,6 +155,26 @@ int Units::Vector(const npu_vector_desc& d) {
   fault = {};
   if (!ValidateVector(d, &fault)) return fault.kind;
   return ExecuteVector(&unit, d, &cost, &fault) ? int{NPU_FAULT_NONE} : fault.kind;
+}
+
+void RunVector(Units* u, const npu_vector_desc& d) {
+  const std::vector<uint8_t> before(u->local.sram(), u->local.sram() + kSramBytes);
+  std::vector<uint8_t> first;
+  uint64_t busy = 0;
+  for (const char* level : SimdLevels()) {
+    assert_true(SelectSimd(level, nullptr));
+    std::memcpy(u->local.sram(), before.data(), kSramBytes);
+    assert_int_equal(u->Vector(d), NPU_FAULT_NONE);
+    std::vector<uint8_t> now(u->local.sram(), u->local.sram() + kSramBytes);
+    if (first.empty())
+      first = std::move(now), busy = u->cost.busy;
+    else if (now != first) {
+      print_error("level %s differs for operation %u\n", level, d.op);
+      fail();
+    }
+    assert_int_equal(u->cost.busy, busy);
+  }
+  SelectSimd(nullptr, nullptr);
 }
 
 std::vector<const char*> SimdLevels() {

@@ -77,6 +77,9 @@ struct Units {
   int Vector(const npu_vector_desc& d);
 };
 
+// Runs d on every SIMD level and demands the same SRAM and cost from all; leaves the result in place.
+void RunVector(Units* u, const npu_vector_desc& d);
+
 // A small deterministic generator.
 class Random {
  public:

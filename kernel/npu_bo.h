@@ -78,6 +78,10 @@ void npu_bo_put(struct npu_bo *bo);
 void npu_bo_unmap_dma_all(struct npu_device *ndev);
 void npu_bo_reclaim(struct npu_device *ndev);
 
+/* npu_save.c */
+int npu_bo_evict_all(struct npu_device *ndev);
+int npu_bo_restore_all(struct npu_device *ndev);
+
 /* npu_mmap.c */
 extern const struct vm_operations_struct npu_bo_vm_ops;
 int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma);

@@ -9,7 +9,7 @@
 #include <linux/debugfs.h>
 #include <linux/uaccess.h>
 
-#include "npu_drv.h"
+#include "npu_bo.h"
 
 #define NPU_INJ_CTRL_ARM 1
 #define NPU_INJ_CTRL_DISARM 2
@@ -79,7 +79,37 @@ static const struct file_operations npu_inject_fops = {
 	.write = npu_inject_write,
 };
 
+/*
+ * "lose_memory": writing 1 saves all device memory, spoils it as a device that
+ * lost it would, and brings it back.
+ */
+static int npu_lose_memory(void *data, u64 value)
+{
+	struct npu_device *ndev = data;
+	int idx, ret;
+
+	if (value != 1)
+		return -EINVAL;
+	if (!drm_dev_enter(&ndev->drm, &idx))
+		return -ENODEV;
+	down_write(&ndev->recovery.lock);
+	npu_pause(ndev);
+	ret = npu_bo_evict_all(ndev);
+	if (!ret) {
+		npu_mm_spoil(ndev);
+		ret = npu_bo_restore_all(ndev);
+	}
+	npu_unpause(ndev);
+	npu_recovery_unlock(ndev);
+	drm_dev_exit(idx);
+	return ret;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(npu_lose_memory_fops, NULL, npu_lose_memory, "%llu\n");
+
 void npu_debugfs_init(struct npu_device *ndev)
 {
+	debugfs_create_file("lose_memory", 0200, ndev->drm.debugfs_root, ndev,
+			    &npu_lose_memory_fops);
 	debugfs_create_file("inject", 0600, ndev->drm.debugfs_root, ndev, &npu_inject_fops);
 }

@@ -52,11 +52,16 @@ struct npu_queue;
 
 /* Device memory. */
 struct npu_mm {
-	struct mutex lock; /* guards buddy, avail and lost */
+	struct mutex lock; /* guards all but saved and evicted */
 	struct gpu_buddy buddy;
 	struct list_head lost; /* blocks that a wedged device may still use */
 	struct list_head reserved; /* never handed out */
+	unsigned long *used; /* one bit a page: somebody has it */
+	unsigned long *kept; /* while evicted: of used, what has not been freed since */
 	u64 avail;
+
+	bool evicted; /* all of it is in saved; under npu_recovery.lock, as saved is */
+	struct xarray saved; /* page number -> struct page; none: zeros */
 };
 
 /* A contiguous piece of device memory for the driver's own tables. */
@@ -274,6 +279,11 @@ void npu_mm_reclaim(struct npu_device *ndev);
 u64 npu_mm_avail(struct npu_device *ndev);
 int npu_mem_alloc(struct npu_device *ndev, struct npu_mem *mem, u64 size);
 void npu_mem_free(struct npu_device *ndev, struct npu_mem *mem);
+
+/* npu_save.c */
+int npu_save_init(struct npu_device *ndev);
+void npu_save_fini(struct npu_device *ndev);
+void npu_mm_spoil(struct npu_device *ndev);
 
 /* npu_fw.c */
 void npu_fw_stop(struct npu_device *ndev);

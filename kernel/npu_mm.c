@@ -16,6 +16,7 @@ static void npu_mm_fini(struct drm_device *drm, void *data)
 	npu_mm_reclaim(ndev);
 	gpu_buddy_free_list(&ndev->mm.buddy, &ndev->mm.reserved, 0);
 	gpu_buddy_fini(&ndev->mm.buddy);
+	npu_save_fini(ndev);
 	mutex_destroy(&ndev->mm.lock);
 }
 
@@ -28,15 +29,21 @@ int npu_mm_init(struct npu_device *ndev)
 	mutex_init(&mm->lock);
 	INIT_LIST_HEAD(&mm->lost);
 	INIT_LIST_HEAD(&mm->reserved);
-	ret = gpu_buddy_init(&mm->buddy, ndev->mem_size, NPU_PAGE_SIZE);
+	ret = npu_save_init(ndev);
 	if (ret)
 		return ret;
+	ret = gpu_buddy_init(&mm->buddy, ndev->mem_size, NPU_PAGE_SIZE);
+	if (ret) {
+		npu_save_fini(ndev);
+		return ret;
+	}
 	mm->avail = ndev->mem_size;
 
 	ret = gpu_buddy_alloc_blocks(&mm->buddy, 0, NPU_MM_RESERVED, NPU_MM_RESERVED,
 				     NPU_PAGE_SIZE, &reserved, GPU_BUDDY_RANGE_ALLOCATION);
 	if (ret) {
 		gpu_buddy_fini(&mm->buddy);
+		npu_save_fini(ndev);
 		return ret;
 	}
 	mm->avail -= NPU_MM_RESERVED;
@@ -52,6 +59,24 @@ static u64 npu_mm_blocks_size(struct npu_device *ndev, struct list_head *blocks)
 	list_for_each_entry(block, blocks, link)
 		size += gpu_buddy_block_size(&ndev->mm.buddy, block);
 	return size;
+}
+
+static void npu_mm_set_used(struct npu_device *ndev, struct list_head *blocks, bool used)
+{
+	struct gpu_buddy_block *block;
+	unsigned long first, n;
+
+	list_for_each_entry(block, blocks, link) {
+		first = gpu_buddy_block_offset(block) >> PAGE_SHIFT;
+		n = gpu_buddy_block_size(&ndev->mm.buddy, block) >> PAGE_SHIFT;
+		if (used) {
+			bitmap_set(ndev->mm.used, first, n);
+		} else {
+			bitmap_clear(ndev->mm.used, first, n);
+			/* What was frozen is not for the next owner. */
+			bitmap_clear(ndev->mm.kept, first, n);
+		}
+	}
 }
 
 static void npu_mm_clear(struct npu_device *ndev, struct list_head *blocks)
@@ -92,8 +117,10 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 		ret = gpu_buddy_alloc_blocks(&mm->buddy, 0, mm->buddy.size, size,
 					     contiguous ? size : NPU_PAGE_SIZE, blocks,
 					     contiguous ? GPU_BUDDY_CONTIGUOUS_ALLOCATION : 0);
-	if (!ret)
+	if (!ret) {
 		mm->avail -= npu_mm_blocks_size(ndev, blocks);
+		npu_mm_set_used(ndev, blocks, true);
+	}
 	mutex_unlock(&mm->lock);
 
 	if (!ret)
@@ -119,6 +146,7 @@ void npu_mm_free(struct npu_device *ndev, struct list_head *blocks)
 		list_splice_tail_init(blocks, &mm->lost);
 	} else {
 		mm->avail += npu_mm_blocks_size(ndev, blocks);
+		npu_mm_set_used(ndev, blocks, false);
 		gpu_buddy_free_list(&mm->buddy, blocks, 0);
 	}
 	mutex_unlock(&mm->lock);
@@ -131,6 +159,7 @@ void npu_mm_reclaim(struct npu_device *ndev)
 
 	mutex_lock(&mm->lock);
 	mm->avail += npu_mm_blocks_size(ndev, &mm->lost);
+	npu_mm_set_used(ndev, &mm->lost, false);
 	gpu_buddy_free_list(&mm->buddy, &mm->lost, 0);
 	mutex_unlock(&mm->lock);
 }

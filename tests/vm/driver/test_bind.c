@@ -2,76 +2,11 @@
 //
 // Address spaces, as the device sees them: copies through bound ranges, replaced, split, taken away, with big and
 // small pages in both kinds of memory.
-#include "drv.h"
+#include "rig.h"
 
 #include <unistd.h>
 
 #include "../tap.h"
-
-enum { kFence = 1, kOut = 2, kWindow = 3 };  // bounds entries
-#define MIB (1024ull * 1024)
-#define FENCE_VA 0x10000000ull
-#define OUT_VA 0x20000000ull
-#define WINDOW_BYTES (64 * MIB)
-
-struct rig {
-  struct context context;
-  struct queue queue;
-  struct buffer fence, out;
-  uint64_t fence_ptr, out_ptr, window_ptr;
-  uint64_t count;  // fences so far
-};
-
-static void rig_open(struct rig* r) {
-  r->context = context_new();
-  r->queue = queue_new(&r->context, 6);
-  r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
-  r->out = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
-  r->fence_ptr = publish(&r->fence, kFence, FENCE_VA);
-  r->out_ptr = publish(&r->out, kOut, OUT_VA);
-  // A window whose bounds always allow it: what is refused in it is refused by the page tables.
-  struct npu_bounds_entry* entry = &r->context.bounds[kWindow];
-  entry->base = BASE_VA;
-  entry->size = WINDOW_BYTES;
-  __atomic_store_n(&entry->ctl, BOUNDS_RW, __ATOMIC_RELEASE);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  r->window_ptr = NPU_PTR(kWindow, 0, BASE_VA);
-}
-
-static void rig_close(struct rig* r) {
-  queue_free(&r->queue);
-  buffer_free(&r->fence);
-  buffer_free(&r->out);
-  context_close(&r->context);
-}
-
-// Runs one copy; 0, or the kind of the fault it ended with.
-static uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes) {
-  const struct npu_packet packet = copy_packet(dst, src, bytes, r->fence_ptr, ++r->count);
-  put_packet(&r->queue, &packet);
-  ring_doorbell(&r->queue);
-  if (wait_value(&r->fence, 0, r->count, NPU_WAIT_EQ, 20000, r->queue.id) == 0) return 0;
-  if (errno != EIO) bail("wait for a copy: %s", strerror(errno));
-  const uint32_t kind = r->queue.status->error;
-  struct drm_npu_queue_resume resume = {.queue = r->queue.id, .mode = NPU_RESUME_SKIP};
-  if (npu_ioctl(r->context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume)) bail("resume: %s", strerror(errno));
-  if (!wait_state(&r->queue, NPU_QUEUE_OK)) bail("the queue does not go on after its resume");
-  return kind;
-}
-
-// The word that the device reads at an offset of the window, or all ones for a page fault.
-static uint64_t device_reads(struct rig* r, uint64_t offset) {
-  const uint32_t kind = run_copy(r, r->out_ptr, r->window_ptr + offset, 8);
-  if (kind == NPU_FAULT_PAGE) return UINT64_MAX;
-  if (kind) bail("a read of the window ended with fault %u", kind);
-  return *(volatile uint64_t*)r->out.map;
-}
-
-// Numbers every page of a buffer, from first on.
-static void number_pages(struct buffer* b, uint64_t first) {
-  for (uint64_t i = 0; i < b->size / PAGE; ++i) ((uint64_t*)b->map)[i * PAGE / 8] = first + i;
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-}
 
 static void test_kind(uint32_t flags, const char* name) {
   struct rig r = {0};

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A context with one queue, a fence, a word that the device writes, and a window of its address space in which tests
+// bind what they like: the device's own accesses show what is there.
+#ifndef NPU_TESTS_VM_RIG_H
+#define NPU_TESTS_VM_RIG_H
+
+#include "drv.h"
+
+enum { kFence = 1, kOut = 2, kWindow = 3, kRigEntries = 4 };  // bounds entries
+#define MIB (1024ull * 1024)
+#define FENCE_VA 0x10000000ull
+#define OUT_VA 0x20000000ull
+#define WINDOW_BYTES (1024 * MIB)
+
+struct rig {
+  struct context context;
+  struct queue queue;
+  struct buffer fence, out;
+  uint64_t fence_ptr, out_ptr, window_ptr;
+  uint64_t count;  // fences so far
+};
+
+void rig_open(struct rig* r);
+void rig_close(struct rig* r);
+// Runs one copy; 0, or the kind of the fault it ended with.
+uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes);
+// The word that the device reads at an offset of the window, or all ones for a page fault.
+uint64_t device_reads(struct rig* r, uint64_t offset);
+// Has the device write a word there; 0, or the kind of the fault.
+uint32_t device_writes(struct rig* r, uint64_t offset, uint64_t value);
+// Numbers every page of a buffer, from first on.
+void number_pages(struct buffer* b, uint64_t first);
+// Whether they are so numbered.
+bool pages_numbered(const struct buffer* b, uint64_t first);
+
+// A file in the device's folder of debugfs: 0, or -1 and errno.
+int debugfs_write(const char* name, const char* text);
+// Its text in malloced memory.
+char* debugfs_read(const char* name);
+// The value of a key of the fdinfo of fd in KiB, or -1 when it is not there.
+long long fdinfo_kib(int fd, const char* key);
+
+#endif  // NPU_TESTS_VM_RIG_H

@@ -10,7 +10,8 @@
  *     queues { npu,queues, npu,slots, npu,contexts, npu,vectors, npu,priorities };
  *     management { npu,isa (string), npu,sram-bytes };
  *     cores { npu,count, npu,isa (string), npu,sram-bytes, npu,stack-bytes, npu,clock-hz (u64);
- *       matrix { npu,rows, npu,columns, npu,f32-macs-per-cycle, npu,i8-macs-per-cycle, npu,fill-cycles, npu,dtypes (stringlist) };
+ *       matrix { npu,rows, npu,columns, npu,f32-macs-per-cycle, npu,tf32-..., npu,f16-... (and bf16), npu,f8-..., npu,i8-... (i8 and u8 with i8 or i4),
+ *         npu,i4-macs-per-cycle, npu,fill-cycles, npu,dtypes (stringlist of the types of A and B) };
  *       vector { npu,lanes, npu,startup-cycles, npu,divide-cost, npu,function-cost, npu,stochastic-cost, npu,scan-cost, npu,sort-cost, npu,gather-cost };
  *       dma { npu,bytes-per-cycle, npu,startup-cycles, npu,row-cycles, npu,peer-latency-cycles };
  *     };

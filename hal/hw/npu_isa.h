@@ -90,8 +90,8 @@ enum npu_dtype {
 };
 /*
  * Storage: f16, bf16 and i16 take two bytes, f8 and the 8-bit integers one, the others four.  tf32 is an f32 whose low
- * 13 bits are 0 (and read as 0).  i4 is packed, two to a byte, the even element in the low half; counts of i4 along a row
- * are even.  e4m3 has no infinity (OCP); its largest number is 448.
+ * 13 bits are 0 (and read as 0; the matrix unit rounds instead).  i4 is packed, two to a byte, the even element in the low half; counts of i4 along a row
+ * are even, but in the matrix unit.  e4m3 has no infinity (OCP); its largest number is 448.
  */
 
 /* Rounding of conversions. */
@@ -154,8 +154,17 @@ NPU_HW_STATIC_ASSERT(sizeof(struct npu_dma_desc) == 128, "dma descriptor");
 /*
  * Matrix: D[m][n] = (accumulate ? D[m][n] : bias ? bias[n] : 0) + sum over k of A[m][k] * B[k][n].
  * All operands in SRAM, row-major with row pitches in bytes; TRANS_A reads A[k][m], TRANS_B reads B[n][k].
- * f32: the sum runs over k in ascending order, one fused multiply-add each (so splitting K over accumulating
- * operations changes nothing).  i8: exact in 32-bit two's complement.
+ *
+ * Types of A and B, by the type of D:
+ *   f32, f16, bf16: A and B both f32, tf32, f16 or bf16, or each one of f8e4m3 and f8e5m2.
+ *   i32: A i8, u8 or i4; B i8 or i4.
+ * Floating point: A and B become f32, exactly; tf32 is rounded first, to 10 fraction bits, to nearest even (its low
+ * bits need not be 0).  The sum runs over k in ascending order, one fused multiply-add in f32 each, to nearest even, and
+ * with subnormal numbers.  So splitting K over accumulating operations changes nothing.  Then RELU; then, for f16 and
+ * bf16, one rounding to nearest even (infinity when too large).  ACCUMULATE needs D of 32 bits.  A NaN in D is 0x7fc00000,
+ * 0x7e00 in f16, 0x7fc0 in bf16.
+ * Integers: exact, in 32-bit two's complement that wraps.  Rows of i4 start at a byte and take (elements + 1) / 2 bytes;
+ * the high half of an odd row's last byte is not used.
  */
 struct npu_matrix_desc {
 	uint64_t d;
@@ -174,7 +183,7 @@ NPU_HW_STATIC_ASSERT(sizeof(struct npu_matrix_desc) == 64, "matrix descriptor");
 #define NPU_MATRIX_TRANS_A (1u << 1)
 #define NPU_MATRIX_TRANS_B (1u << 2)
 #define NPU_MATRIX_BIAS (1u << 3)
-#define NPU_MATRIX_RELU (1u << 4) /* max(D, 0) when D is written */
+#define NPU_MATRIX_RELU (1u << 4) /* max(D, 0) when D is written; NaN stays, -0 becomes +0 */
 
 /*
  * Vector: rows x cols elements; element (r, c) of operand i is at base + r * row_pitch[i] + c * element size.

@@ -81,9 +81,14 @@ npu_dma_desc Dma(fuzz::Input& in) {
 }
 
 npu_matrix_desc Matrix(fuzz::Input& in) {
+  static constexpr uint8_t kTypes[8][3] = {
+      {NPU_F32, NPU_F32, NPU_F32},        {NPU_I32, NPU_I8, NPU_I8},     {NPU_I32, NPU_I4, NPU_I4},
+      {NPU_I32, NPU_U8, NPU_I4},          {NPU_F16, NPU_F16, NPU_F16},   {NPU_F32, NPU_BF16, NPU_BF16},
+      {NPU_BF16, NPU_F8E4M3, NPU_F8E5M2}, {NPU_F32, NPU_TF32, NPU_TF32},
+  };
   npu_matrix_desc d{};
   const uint8_t kind = in.Take<uint8_t>();
-  const bool integers = kind & 1;
+  const uint8_t* types = kTypes[kind & 7];
   d.d = Pointer(in);
   d.a = Pointer(in);
   d.b = Pointer(in);
@@ -94,8 +99,9 @@ npu_matrix_desc Matrix(fuzz::Input& in) {
   d.d_pitch = static_cast<uint32_t>(Stride(in));
   d.a_pitch = static_cast<uint32_t>(Stride(in));
   d.b_pitch = static_cast<uint32_t>(Stride(in));
-  d.d_type = integers ? NPU_I32 : NPU_F32;
-  d.a_type = d.b_type = integers ? NPU_I8 : NPU_F32;
+  d.d_type = types[0];
+  d.a_type = types[1];
+  d.b_type = types[2];
   if (kind >= 240) d.a_type = in.Take<uint8_t>();
   d.op = kind == 255 ? in.Take<uint8_t>() : NPU_MATRIX_MMA;
   d.flags = in.Take<uint8_t>() & (kind & 128 ? 0xff : 0x1f);
@@ -231,7 +237,7 @@ fuzz::Result RunProgram(fuzz::CoreBench& bench, const Program& program) {
 
 std::vector<const char*> Levels() {
   std::vector<const char*> levels;
-  for (const char* name : {"baseline", "avx2", "avx512"}) {
+  for (const char* name : {"baseline", "avx2", "avx512bw", "avx512"}) {
     const char* error = nullptr;
     if (SelectSimd(name, &error)) levels.push_back(name);
   }

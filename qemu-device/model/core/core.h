@@ -14,9 +14,10 @@
 
 namespace npu::model {
 
-enum class SimdLevel { kBaseline, kAvx2, kAvx512 };
+enum class SimdLevel { kBaseline, kAvx2, kAvx512, kAvx512Vnni };
 
-// name: NULL (best of this CPU), "baseline", "avx2" or "avx512".  False when the name is unknown or this CPU lacks it;
+// name: NULL (best of this CPU), "baseline", "avx2", "avx512bw" (AVX-512 F, BW, DQ and VL) or "avx512" (with VNNI too,
+// where it is there).  False when the name is unknown or this CPU lacks it;
 // then *error is a sentence.  Process-wide (results do not depend on it, only speed does); set it before cores run.
 bool SelectSimd(const char* name, const char** error);
 SimdLevel CurrentSimd();

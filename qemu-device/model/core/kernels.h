@@ -13,38 +13,34 @@
 
 namespace npu::model {
 
-// D[m][n] = init + sum over ascending k of A * B.  Pitches and strides in elements.  D overlaps no other operand.
-struct GemmF32 {
-  float* d;
-  const float* a;
-  const float* b;
-  const float* bias;  // n elements, or nullptr
-  ptrdiff_t d_pitch;
-  ptrdiff_t a_row;  // from A[m][k] to A[m + 1][k]
-  ptrdiff_t a_k;    // from A[m][k] to A[m][k + 1]
-  ptrdiff_t b_k;
-  ptrdiff_t b_col;
-  uint32_t m, n, k;
-  bool accumulate, relu;
-  void* scratch;  // kGemmScratchBytes, 64-byte aligned
+inline constexpr uint32_t kGemmPanel = 32;     // columns of B in one packed panel
+inline constexpr uint32_t kGemmDepth = 256;    // cells of k in one packed panel
+inline constexpr uint32_t kGemmRows = 336;     // rows of A that are worked on at once
+inline constexpr uint32_t kGemmColumns = 256;  // columns of B likewise
+
+// Working memory of one matrix operation, in cells: 32-bit pieces of k, which hold one f32 or several small integers.
+struct alignas(64) GemmScratch {
+  uint32_t panel[kGemmDepth * kGemmPanel];
+  uint32_t a[(kGemmRows + 16) * (kGemmDepth + 16)];
+  uint32_t stage[kGemmPanel * (kGemmDepth + 16)];
+  uint32_t d[kGemmRows * kGemmColumns];  // of results that are rounded to 16 bits in the end
+  uint32_t tile[16 * kGemmPanel];
+  uint32_t start[kGemmColumns];
+  uint32_t correction[kGemmPanel];
 };
 
-struct GemmI8 {
-  int32_t* d;
-  const int8_t* a;
-  const int8_t* b;
-  const int32_t* bias;
-  ptrdiff_t d_pitch;
-  ptrdiff_t a_row, a_k, b_k, b_col;
+// D[m][n] = start + sum over ascending k of A * B, see npu_isa.h.  Pitches in bytes.  D overlaps no other operand.
+struct Gemm {
+  void* d;
+  const void* a;
+  const void* b;
+  const void* bias;  // n elements of D's type, or nullptr
+  size_t d_pitch, a_pitch, b_pitch;
   uint32_t m, n, k;
-  bool accumulate, relu;
-  void* scratch;
+  uint8_t d_type, a_type, b_type;  // enum npu_dtype
+  bool trans_a, trans_b, accumulate, relu;
+  GemmScratch* scratch;
 };
-
-inline constexpr uint32_t kGemmPanel = 32;   // columns of B in one packed panel
-inline constexpr uint32_t kGemmDepth = 256;  // steps of k in one packed panel
-inline constexpr uint32_t kGemmRows = 64;    // rows of A that GemmI8 packs at once
-inline constexpr size_t kGemmScratchBytes = (kGemmPanel + kGemmRows) * kGemmDepth * sizeof(float);
 
 // One row: d[i] = f(a[i], b[i], c[i]), i < n.  d may be the same row as a source, but not overlap one otherwise.
 // Operands that an operation does not have are not touched.  Element types depend on the operation.
@@ -60,8 +56,8 @@ inline constexpr unsigned kVectorOps = 72;  // NPU_V_OPS
 inline constexpr unsigned kDtypes = 12;     // NPU_DTYPES
 
 struct Kernels {
-  void (*gemm_f32)(const GemmF32&);
-  void (*gemm_i8)(const GemmI8&);
+  void (*gemm_float)(const Gemm&);
+  void (*gemm_int)(const Gemm&);
   // By enum npu_vector_op; nullptr: this device does not have the operation for that type.  Comparisons give i32.
   RowFn f32[kVectorOps];
   RowFn i32[kVectorOps];
@@ -88,6 +84,7 @@ extern const Kernels kKernelsBaseline;
 #if defined(__x86_64__)
 extern const Kernels kKernelsAvx2;
 extern const Kernels kKernelsAvx512;
+void GemmIntVnni(const Gemm& g);  // needs AVX-512 with VNNI
 #endif
 
 // The table that SelectSimd chose.

@@ -14,54 +14,100 @@ constexpr uint64_t kMaxMacs = 1u << 30;  // of one operation: rows that overlap 
 constexpr uint32_t kFlags =
     NPU_MATRIX_ACCUMULATE | NPU_MATRIX_TRANS_A | NPU_MATRIX_TRANS_B | NPU_MATRIX_BIAS | NPU_MATRIX_RELU;
 
+// Of one element; 0: not a type of this pipe.
+uint32_t TypeBits(uint8_t type) {
+  switch (type) {
+    case NPU_F32:
+    case NPU_TF32:
+    case NPU_I32:
+      return 32;
+    case NPU_F16:
+    case NPU_BF16:
+      return 16;
+    case NPU_F8E4M3:
+    case NPU_F8E5M2:
+    case NPU_I8:
+    case NPU_U8:
+      return 8;
+    case NPU_I4:
+      return 4;
+    default:
+      return 0;
+  }
+}
+
+bool IsF8(uint8_t type) {
+  return type == NPU_F8E4M3 || type == NPU_F8E5M2;
+}
+
+bool IsInt(const npu_matrix_desc& d) {
+  return d.d_type == NPU_I32;
+}
+
+bool TypesFit(const npu_matrix_desc& d) {
+  const uint8_t a = d.a_type, b = d.b_type;
+  if (IsInt(d)) return (a == NPU_I8 || a == NPU_U8 || a == NPU_I4) && (b == NPU_I8 || b == NPU_I4);
+  if (d.d_type != NPU_F32 && d.d_type != NPU_F16 && d.d_type != NPU_BF16) return false;
+  if (IsF8(a)) return IsF8(b);
+  return a == b && (a == NPU_F32 || a == NPU_TF32 || a == NPU_F16 || a == NPU_BF16);
+}
+
+// The rate of the wider operand.
+uint32_t MacsPerCycle(const npu_matrix_desc& d) {
+  if (IsInt(d)) return d.a_type == NPU_I4 && d.b_type == NPU_I4 ? kTiming.i4_macs_per_cycle : kTiming.i8_macs_per_cycle;
+  if (IsF8(d.a_type)) return kTiming.f8_macs_per_cycle;
+  if (d.a_type == NPU_F32) return kTiming.f32_macs_per_cycle;
+  return d.a_type == NPU_TF32 ? kTiming.tf32_macs_per_cycle : kTiming.f16_macs_per_cycle;
+}
+
 // Operands in the order of fault records: 0 d, 1 a, 2 b, 3 bias.
 struct Operand {
   uint64_t ptr;
-  uint32_t rows, cols, pitch, elem;
+  uint32_t rows, cols, pitch, bits;
+
+  // Elements smaller than a byte are addressed by the byte: a row takes whole bytes.
+  uint32_t unit() const { return bits < 8 ? 1 : bits / 8; }
+  uint64_t units() const { return bits < 8 ? CeilDiv(uint64_t{cols} * bits, 8) : cols; }
+  uint64_t RowBytes() const { return units() * unit(); }
 
   Box ToBox() const {
     Box box;
     box.ptr = ptr;
-    box.elem_bytes = elem;
-    box.count[0] = cols;
+    box.elem_bytes = unit();
+    box.count[0] = units();
     box.count[1] = rows;
     box.stride[1] = pitch;
     return box;
   }
-  Rows ToRows() const { return {NPU_PTR_VA(ptr), uint64_t{cols} * elem, pitch, rows}; }
+  Rows ToRows() const { return {NPU_PTR_VA(ptr), RowBytes(), pitch, rows}; }
 };
 
-bool Float(const npu_matrix_desc& d) {
-  return d.a_type == NPU_F32;
-}
-
 unsigned Operands(const npu_matrix_desc& d, Operand out[4]) {
-  const uint32_t in = Float(d) ? 4 : 1;
   const bool ta = d.flags & NPU_MATRIX_TRANS_A, tb = d.flags & NPU_MATRIX_TRANS_B;
-  out[0] = {d.d, d.m, d.n, d.d_pitch, 4};
-  out[1] = {d.a, ta ? d.k : d.m, ta ? d.m : d.k, d.a_pitch, in};
-  out[2] = {d.b, tb ? d.n : d.k, tb ? d.k : d.n, d.b_pitch, in};
-  out[3] = {d.bias, 1, d.n, 0, 4};
+  out[0] = {d.d, d.m, d.n, d.d_pitch, TypeBits(d.d_type)};
+  out[1] = {d.a, ta ? d.k : d.m, ta ? d.m : d.k, d.a_pitch, TypeBits(d.a_type)};
+  out[2] = {d.b, tb ? d.n : d.k, tb ? d.k : d.n, d.b_pitch, TypeBits(d.b_type)};
+  out[3] = {d.bias, 1, d.n, 0, TypeBits(d.d_type)};
   return d.flags & NPU_MATRIX_BIAS ? 4 : 3;
 }
 
-template <class Gemm, class Out, class In>
 Gemm MakeGemm(Unit* unit, const npu_matrix_desc& d, uint8_t* const host[4]) {
-  const ptrdiff_t a_pitch = d.a_pitch / sizeof(In), b_pitch = d.b_pitch / sizeof(In);
-  const bool ta = d.flags & NPU_MATRIX_TRANS_A, tb = d.flags & NPU_MATRIX_TRANS_B;
   Gemm g;
-  g.d = reinterpret_cast<Out*>(host[0]);
-  g.a = reinterpret_cast<const In*>(host[1]);
-  g.b = reinterpret_cast<const In*>(host[2]);
-  g.bias = reinterpret_cast<const Out*>(host[3]);
-  g.d_pitch = d.d_pitch / sizeof(Out);
-  g.a_row = ta ? 1 : a_pitch;
-  g.a_k = ta ? a_pitch : 1;
-  g.b_k = tb ? 1 : b_pitch;
-  g.b_col = tb ? b_pitch : 1;
+  g.d = host[0];
+  g.a = host[1];
+  g.b = host[2];
+  g.bias = host[3];
+  g.d_pitch = d.d_pitch;
+  g.a_pitch = d.a_pitch;
+  g.b_pitch = d.b_pitch;
   g.m = d.m;
   g.n = d.n;
   g.k = d.k;
+  g.d_type = d.d_type;
+  g.a_type = d.a_type;
+  g.b_type = d.b_type;
+  g.trans_a = d.flags & NPU_MATRIX_TRANS_A;
+  g.trans_b = d.flags & NPU_MATRIX_TRANS_B;
   g.accumulate = d.flags & NPU_MATRIX_ACCUMULATE;
   g.relu = d.flags & NPU_MATRIX_RELU;
   g.scratch = unit->gemm.get();
@@ -73,9 +119,9 @@ Gemm MakeGemm(Unit* unit, const npu_matrix_desc& d, uint8_t* const host[4]) {
 bool ValidateMatrix(const npu_matrix_desc& d, FaultInfo* fault) {
   if (d.op != NPU_MATRIX_MMA) return BadDesc(fault, NPU_DESC_ERR_OP);
   if (d.flags & ~kFlags) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
-  const bool f32 = d.d_type == NPU_F32 && d.a_type == NPU_F32 && d.b_type == NPU_F32;
-  const bool i8 = d.d_type == NPU_I32 && d.a_type == NPU_I8 && d.b_type == NPU_I8;
-  if (!f32 && !i8) return BadDesc(fault, NPU_DESC_ERR_DTYPE);
+  if (!TypesFit(d)) return BadDesc(fault, NPU_DESC_ERR_DTYPE);
+  // A sum that goes on in 16 bits would be rounded more than once.
+  if ((d.flags & NPU_MATRIX_ACCUMULATE) && TypeBits(d.d_type) < 32) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
   if (!d.m || !d.n || !d.k || d.m > kMaxDim || d.n > kMaxDim || d.k > kMaxDim)
     return BadDesc(fault, NPU_DESC_ERR_SHAPE);
   if (uint64_t{d.m} * d.n > kMaxMacs / d.k) return BadDesc(fault, NPU_DESC_ERR_SHAPE);
@@ -85,10 +131,10 @@ bool ValidateMatrix(const npu_matrix_desc& d, FaultInfo* fault) {
     const Operand& o = ops[i];
     // Rows of the result may not overlap each other.  Rows of a source may: a picture read with the pitch of one pixel
     // is its own im2col matrix.
-    const bool rows_collide = !i && o.rows > 1 && o.pitch < uint64_t{o.cols} * o.elem;
-    if (o.pitch % o.elem || rows_collide) return BadDesc(fault, NPU_DESC_ERR_STRIDE, i);
+    const bool rows_collide = !i && o.rows > 1 && o.pitch < o.RowBytes();
+    if (o.pitch % o.unit() || rows_collide) return BadDesc(fault, NPU_DESC_ERR_STRIDE, i);
     if (!LocalMemory::IsLocal(o.ptr) || LocalMemory::IsStack(o.ptr)) return BadDesc(fault, NPU_DESC_ERR_SPACE, i);
-    if (o.ptr % o.elem) {
+    if (o.ptr % o.unit()) {
       RefuseWhole(o.ToBox(), NPU_FAULT_MISALIGNED, i ? NPU_ACCESS_READ : NPU_ACCESS_WRITE, fault);
       fault->operand = i;
       return false;
@@ -112,12 +158,9 @@ bool ExecuteMatrix(Unit* unit, const npu_matrix_desc& d, OpCost* cost, FaultInfo
     fault->operand = i;
     return false;
   }
-  if (Float(d))
-    ActiveKernels().gemm_f32(MakeGemm<GemmF32, float, float>(unit, d, host));
-  else
-    ActiveKernels().gemm_i8(MakeGemm<GemmI8, int32_t, int8_t>(unit, d, host));
-  const uint64_t per_step = uint64_t{kTiming.rows} * kTiming.columns;
-  const uint64_t steps = (Float(d) ? kTiming.f32_macs_per_cycle : kTiming.i8_macs_per_cycle) / per_step;
+  const Gemm gemm = MakeGemm(unit, d, host);
+  IsInt(d) ? ActiveKernels().gemm_int(gemm) : ActiveKernels().gemm_float(gemm);
+  const uint64_t steps = MacsPerCycle(d) / (kTiming.rows * kTiming.columns);
   cost->busy = CeilDiv(d.m, kTiming.rows) * CeilDiv(d.n, kTiming.columns) * CeilDiv(d.k, steps) + kTiming.fill_cycles;
   unit->counters.macs += uint64_t{d.m} * d.n * d.k;
   return true;

@@ -18,6 +18,8 @@ bool Supported(SimdLevel level) {
       return true;
     case SimdLevel::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    case SimdLevel::kAvx512Vnni:
+      return Supported(SimdLevel::kAvx512) && __builtin_cpu_supports("avx512vnni");
     case SimdLevel::kAvx512:
       return __builtin_cpu_supports("fma") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
@@ -29,12 +31,19 @@ bool Supported(SimdLevel level) {
 }
 
 SimdLevel Best() {
+  if (Supported(SimdLevel::kAvx512Vnni)) return SimdLevel::kAvx512Vnni;
   if (Supported(SimdLevel::kAvx512)) return SimdLevel::kAvx512;
   return Supported(SimdLevel::kAvx2) ? SimdLevel::kAvx2 : SimdLevel::kBaseline;
 }
 
 const Kernels* TableOf(SimdLevel level) {
 #if defined(__x86_64__)
+  static const Kernels vnni = [] {
+    Kernels k = kKernelsAvx512;
+    k.gemm_int = GemmIntVnni;
+    return k;
+  }();
+  if (level == SimdLevel::kAvx512Vnni) return &vnni;
   if (level == SimdLevel::kAvx512) return &kKernelsAvx512;
   if (level == SimdLevel::kAvx2) return &kKernelsAvx2;
 #endif
@@ -63,9 +72,11 @@ bool SelectSimd(const char* name, const char** error) {
     } else if (!std::strcmp(name, "avx2")) {
       level = SimdLevel::kAvx2;
     } else if (!std::strcmp(name, "avx512")) {
+      level = Supported(SimdLevel::kAvx512Vnni) ? SimdLevel::kAvx512Vnni : SimdLevel::kAvx512;
+    } else if (!std::strcmp(name, "avx512bw")) {
       level = SimdLevel::kAvx512;
     } else {
-      if (error) *error = "simd: unknown level; use \"baseline\", \"avx2\" or \"avx512\"";
+      if (error) *error = "simd: unknown level; use \"baseline\", \"avx2\", \"avx512bw\" or \"avx512\"";
       return false;
     }
   }

@@ -11,13 +11,17 @@ namespace npu::model {
 struct Timing {
   uint64_t clock_hz = 1000000000;
 
-  // Matrix unit: a rows x columns array that keeps a tile of D and takes one step of k a cycle (f32); i8 takes
-  // i8_macs_per_cycle / f32_macs_per_cycle steps a cycle.  An operation costs
+  // Matrix unit: a rows x columns array that keeps a tile of D and takes steps of k, as many a cycle as the operands'
+  // type allows: steps = macs_per_cycle / (rows * columns).  An operation costs
   // ceil(m / rows) * ceil(n / columns) * ceil(k / steps) + fill_cycles.
   uint32_t rows = 16;
   uint32_t columns = 16;
   uint32_t f32_macs_per_cycle = 256;
-  uint32_t i8_macs_per_cycle = 2048;
+  uint32_t tf32_macs_per_cycle = 512;
+  uint32_t f16_macs_per_cycle = 1024;  // and bf16
+  uint32_t f8_macs_per_cycle = 2048;
+  uint32_t i8_macs_per_cycle = 2048;  // and i8 with i4
+  uint32_t i4_macs_per_cycle = 4096;
   uint32_t fill_cycles = 32;
 
   // Vector unit: startup_cycles + steps * cost of the operation, where a step is up to `lanes` elements of one row

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <vector>
 
@@ -16,10 +15,6 @@
 
 namespace npu::model {
 
-struct FreeDeleter {
-  void operator()(void* p) const { std::free(p); }
-};
-
 struct Unit {
   LocalMemory& local;
   npu_counters& counters;
@@ -28,7 +23,7 @@ struct Unit {
   // Scratch, so that operations do not allocate.
   std::vector<Span> spans, more_spans;
   std::vector<uint8_t> stage;
-  std::unique_ptr<void, FreeDeleter> gemm{std::aligned_alloc(64, kGemmScratchBytes)};
+  std::unique_ptr<GemmScratch> gemm{new GemmScratch};
 };
 
 // Cycles that the operation keeps its pipe, and how much later its result is there.

@@ -54,7 +54,7 @@ class TreeWriter {
 
 void WriteCores(TreeWriter& tree, const RomFacts& facts) {
   // Element types that the matrix unit takes, as a string list.
-  static constexpr char kTypes[] = "f32\0i8";
+  static constexpr char kTypes[] = "f32\0tf32\0f16\0bf16\0f8e4m3\0f8e5m2\0i8\0u8\0i4";
   tree.Begin("cores");
   tree.U32("npu,count", facts.cores);
   tree.String("npu,isa", "rv64imafc_zicsr_zifencei");
@@ -65,7 +65,11 @@ void WriteCores(TreeWriter& tree, const RomFacts& facts) {
   tree.U32("npu,rows", kTiming.rows);
   tree.U32("npu,columns", kTiming.columns);
   tree.U32("npu,f32-macs-per-cycle", kTiming.f32_macs_per_cycle);
+  tree.U32("npu,tf32-macs-per-cycle", kTiming.tf32_macs_per_cycle);
+  tree.U32("npu,f16-macs-per-cycle", kTiming.f16_macs_per_cycle);
+  tree.U32("npu,f8-macs-per-cycle", kTiming.f8_macs_per_cycle);
   tree.U32("npu,i8-macs-per-cycle", kTiming.i8_macs_per_cycle);
+  tree.U32("npu,i4-macs-per-cycle", kTiming.i4_macs_per_cycle);
   tree.U32("npu,fill-cycles", kTiming.fill_cycles);
   tree.Bytes("npu,dtypes", kTypes, sizeof(kTypes));
   tree.End();

@@ -179,7 +179,7 @@ void RunVector(Units* u, const npu_vector_desc& d) {
 
 std::vector<const char*> SimdLevels() {
   std::vector<const char*> levels;
-  for (const char* name : {"baseline", "avx2", "avx512"})
+  for (const char* name : {"baseline", "avx2", "avx512bw", "avx512"})
     if (SelectSimd(name, nullptr)) levels.push_back(name);
   SelectSimd(nullptr, nullptr);
   return levels;

@@ -79,6 +79,11 @@ void Rom(void** state) {
   assert_true(cell("/memory", "npu,bytes") == rig::kMemory);
   assert_int_equal(cell("/timing", "npu,launch-cycles"), npu::model::kTiming.launch_cycles);
   assert_int_equal(cell("/cores/matrix", "npu,f32-macs-per-cycle"), npu::model::kTiming.f32_macs_per_cycle);
+  assert_int_equal(cell("/cores/matrix", "npu,tf32-macs-per-cycle"), npu::model::kTiming.tf32_macs_per_cycle);
+  assert_int_equal(cell("/cores/matrix", "npu,f16-macs-per-cycle"), npu::model::kTiming.f16_macs_per_cycle);
+  assert_int_equal(cell("/cores/matrix", "npu,f8-macs-per-cycle"), npu::model::kTiming.f8_macs_per_cycle);
+  assert_int_equal(cell("/cores/matrix", "npu,i8-macs-per-cycle"), npu::model::kTiming.i8_macs_per_cycle);
+  assert_int_equal(cell("/cores/matrix", "npu,i4-macs-per-cycle"), npu::model::kTiming.i4_macs_per_cycle);
   assert_true(fdt_getprop(rom.data(), fdt_path_offset(rom.data(), "/features"), "npu,bounds", nullptr) != nullptr);
 }
 

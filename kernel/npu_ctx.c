@@ -4,7 +4,7 @@
 #include <linux/sched.h>
 #include <linux/slab.h>
 
-#include "npu_ctx.h"
+#include "npu_sync.h"
 
 #define NPU_FAULT_ENTRIES_MIN 8
 #define NPU_FAULT_ENTRIES_MAX 4096
@@ -95,6 +95,14 @@ void npu_ctx_write_desc(struct npu_ctx *ctx)
 	wmb();
 }
 
+/* The next store of a fence or read index makes an interrupt.  Look at the values afterwards. */
+void npu_ctx_arm(struct npu_ctx *ctx)
+{
+	writel(1, &npu_ctx_desc(ctx)->irq_arm);
+	/* The arm word is in memory before a value is read; pairs with the device's barrier. */
+	mb();
+}
+
 static void npu_ctx_list_add(struct npu_ctx *ctx)
 {
 	mutex_lock(&ctx->ndev->open_lock);
@@ -118,6 +126,7 @@ static void npu_ctx_free(struct npu_ctx *ctx)
 {
 	struct npu_device *ndev = ctx->ndev;
 
+	npu_fence_fini(ctx);
 	if (ctx->eventfd)
 		eventfd_ctx_put(ctx->eventfd);
 	npu_bo_put(ctx->faults);
@@ -153,6 +162,8 @@ static struct npu_ctx *npu_ctx_alloc(struct npu_file *file, const struct drm_npu
 	INIT_LIST_HEAD(&ctx->node);
 	init_waitqueue_head(&ctx->wq);
 	xa_init(&ctx->queues);
+	npu_fence_init(ctx);
+	npu_import_init(ctx);
 
 	/* Context 0 is never used. */
 	ret = ida_alloc_range(&ndev->ctx_ids, 1, ndev->num_contexts - 1, GFP_KERNEL);
@@ -219,6 +230,8 @@ void npu_ctx_destroy(struct npu_ctx *ctx)
 	struct npu_device *ndev = ctx->ndev;
 	int idx, ret;
 
+	/* Its work takes the lock below. */
+	npu_import_fini(ctx);
 	/*
 	 * A reset makes all contexts again that it finds in the list: it comes before this, or
 	 * after.

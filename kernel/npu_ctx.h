@@ -24,6 +24,12 @@
  * @num_queues: entries of @queues; guarded by npu_file.lock
  * @past_cycles: what destroyed queues have cost, and all before the last reset
  * @shown_cycles: the largest sum that fdinfo has shown
+ * @sync_lock: guards @fences and @import_list; taken in interrupts, inside npu_device.ctx_lock
+ * @fences: positions of queues that others wait for
+ * @num_fences: entries of @fences; guarded by @sync_lock
+ * @sync_watch: looks at @fences when no interrupt does
+ * @import_list: fences of others that queues wait for
+ * @imports: how many; @wq is woken at 0
  * @desc: its descriptor on the device, for a reset
  * @lost: its device memory was lost with the device; under npu_recovery.lock
  * @resets_guilty: device resets that a queue of it made necessary
@@ -44,6 +50,12 @@ struct npu_ctx {
 	u32 num_queues;
 	atomic64_t past_cycles;
 	atomic64_t shown_cycles;
+	spinlock_t sync_lock; /* guards fences and import_list */
+	struct list_head fences;
+	u32 num_fences;
+	struct delayed_work sync_watch;
+	struct list_head import_list;
+	atomic_t imports;
 	struct npu_ctx_desc desc;
 	bool lost;
 	atomic_t resets_guilty;
@@ -59,12 +71,14 @@ struct npu_ctx {
  * @status: one page of host memory, written by the device
  * @doorbell: its page of BAR0
  * @desc: its descriptor on the device, for a reset
+ * @fence_context: its timeline, for positions that are exported
  * @rptr: read index at the last reset; under npu_recovery.lock
  * @wptr: write index at the last reset; under npu_recovery.lock
  * @clean: it stood behind a packet at the last reset; under npu_recovery.lock
  * @parked: it stands faulted since before a reset, so the device knows it as an empty, suspended
  *          queue that only hears its doorbell; changed under npu_file.lock, or npu_recovery.lock
  *          held for writing
+ * @ending: it is being destroyed; written once
  */
 struct npu_queue {
 	struct kref kref;
@@ -74,10 +88,12 @@ struct npu_queue {
 	struct npu_bo *status;
 	struct npu_bo *doorbell;
 	struct npu_queue_desc desc;
+	u64 fence_context;
 	u64 rptr;
 	u64 wptr;
 	bool clean;
 	bool parked;
+	bool ending;
 };
 
 /* 0, or -EIO for a context that was lost with device memory; after npu_enter(). */
@@ -91,6 +107,7 @@ int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *
 void npu_ctx_destroy(struct npu_ctx *ctx);
 struct npu_ctx_desc __iomem *npu_ctx_desc(struct npu_ctx *ctx);
 void npu_ctx_write_desc(struct npu_ctx *ctx);
+void npu_ctx_arm(struct npu_ctx *ctx);
 
 /* npu_queue.c */
 int npu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file);

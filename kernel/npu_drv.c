@@ -13,6 +13,7 @@
 #include "npu_bo.h"
 #include "npu_ctx.h"
 #include "npu_pm.h"
+#include "npu_sync.h"
 #include "npu_vm.h"
 
 #define NPU_RESET_TIMEOUT_US (5 * USEC_PER_SEC)
@@ -208,6 +209,8 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_QUEUE_DESTROY, npu_ioctl_queue_destroy, 0),
 	DRM_IOCTL_DEF_DRV(NPU_QUEUE_RESUME, npu_ioctl_queue_resume, 0),
 	DRM_IOCTL_DEF_DRV(NPU_WAIT, npu_ioctl_wait, 0),
+	DRM_IOCTL_DEF_DRV(NPU_SYNC_EXPORT, npu_ioctl_sync_export, 0),
+	DRM_IOCTL_DEF_DRV(NPU_SYNC_IMPORT, npu_ioctl_sync_import, 0),
 };
 
 static const struct file_operations npu_fops = {
@@ -217,7 +220,8 @@ static const struct file_operations npu_fops = {
 };
 
 static const struct drm_driver npu_drm_driver = {
-	.driver_features = DRIVER_COMPUTE_ACCEL | DRIVER_GEM | DRIVER_GEM_GPUVA,
+	.driver_features = DRIVER_COMPUTE_ACCEL | DRIVER_GEM | DRIVER_GEM_GPUVA |
+			   DRIVER_SYNCOBJ | DRIVER_SYNCOBJ_TIMELINE,
 	.open = npu_open,
 	.postclose = npu_postclose,
 	.show_fdinfo = npu_show_fdinfo,

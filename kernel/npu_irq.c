@@ -2,7 +2,7 @@
 /* Interrupts: MSI-X vectors, events, and waking whoever waits. */
 #include <linux/interrupt.h>
 
-#include "npu_ctx.h"
+#include "npu_sync.h"
 
 /* Events that come while others are handled are taken at once, but not forever. */
 #define NPU_IRQ_ROUNDS 16
@@ -56,6 +56,7 @@ void npu_signal_faults(struct npu_device *ndev)
 		if (ctx->eventfd)
 			eventfd_signal(ctx->eventfd);
 		wake_up_all(&ctx->wq);
+		npu_sync_look(ctx);
 	}
 	spin_unlock_irqrestore(&ndev->ctx_lock, flags);
 }
@@ -92,8 +93,10 @@ static irqreturn_t npu_irq_fence(int irq, void *data)
 
 	spin_lock(&ndev->ctx_lock);
 	list_for_each_entry(ctx, &ndev->ctx_list, node)
-		if (npu_irq_fence_vector(ndev, ctx->id) == vector->number)
+		if (npu_irq_fence_vector(ndev, ctx->id) == vector->number) {
 			wake_up_all(&ctx->wq);
+			npu_sync_look(ctx);
+		}
 	spin_unlock(&ndev->ctx_lock);
 	return IRQ_HANDLED;
 }
@@ -105,8 +108,10 @@ void npu_wake_all(struct npu_device *ndev)
 	unsigned long flags;
 
 	spin_lock_irqsave(&ndev->ctx_lock, flags);
-	list_for_each_entry(ctx, &ndev->ctx_list, node)
+	list_for_each_entry(ctx, &ndev->ctx_list, node) {
 		wake_up_all(&ctx->wq);
+		mod_delayed_work(system_wq, &ctx->sync_watch, 0);
+	}
 	spin_unlock_irqrestore(&ndev->ctx_lock, flags);
 	wake_up_all(&ndev->mbox.wq);
 	wake_up_all(&ndev->tlb.wq);

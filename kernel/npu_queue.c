@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /* User-mode queues.  The kernel makes and ends them; it never sees a packet. */
 #include <linux/capability.h>
+#include <linux/dma-fence.h>
 #include <linux/slab.h>
 #include <linux/time64.h>
 
-#include "npu_ctx.h"
+#include "npu_sync.h"
 #include "npu_trace.h"
 
 /* An event can be lost when the firmware's ring of them is full, hence the limit on each wait. */
@@ -52,6 +53,7 @@ struct npu_queue *npu_queue_get(struct npu_ctx *ctx, u32 id)
 void npu_queue_mark_dead(struct npu_queue *queue)
 {
 	WRITE_ONCE(npu_queue_status(queue)->state, NPU_QUEUE_DEAD);
+	npu_sync_queue_ended(queue);
 	wake_up_all(&queue->ctx->wq);
 }
 
@@ -91,6 +93,7 @@ static struct npu_queue *npu_queue_alloc(struct npu_ctx *ctx, u32 ring_log2)
 		return ERR_PTR(ret);
 	}
 	queue->id = ret;
+	queue->fence_context = dma_fence_context_alloc(1);
 	ret = npu_queue_alloc_memory(queue, ring_log2);
 	if (ret) {
 		ida_free(&ctx->ndev->queue_ids, queue->id);
@@ -242,6 +245,7 @@ static void npu_queue_stop(struct npu_queue *queue)
 	struct npu_device *ndev = ctx->ndev;
 	int idx, ret = 0;
 
+	WRITE_ONCE(queue->ending, true);
 	xa_erase(&ctx->queues, queue->id);
 	ctx->num_queues--;
 	npu_queue_unshare(queue);

@@ -69,9 +69,7 @@ static int npu_wait_arm(struct npu_ctx *ctx)
 
 	if (!drm_dev_enter(&ctx->ndev->drm, &idx))
 		return -ENODEV;
-	writel(1, &npu_ctx_desc(ctx)->irq_arm);
-	/* The arm word is in memory before the value is read; pairs with the device's barrier. */
-	mb();
+	npu_ctx_arm(ctx);
 	drm_dev_exit(idx);
 	return 0;
 }

@@ -33,6 +33,8 @@ extern "C" {
 #define DRM_NPU_QUEUE_DESTROY 0x06
 #define DRM_NPU_QUEUE_RESUME 0x07
 #define DRM_NPU_WAIT 0x08
+#define DRM_NPU_SYNC_EXPORT 0x10
+#define DRM_NPU_SYNC_IMPORT 0x11
 
 /**
  * enum drm_npu_info - what DRM_IOCTL_NPU_GET_INFO answers
@@ -269,6 +271,57 @@ struct drm_npu_wait {
 	__u32 pad;
 };
 
+/**
+ * struct drm_npu_sync_export - make a queue's position a fence of a DRM syncobj
+ * @queue: handle
+ * @syncobj: handle of the syncobj, from DRM_IOCTL_SYNCOBJ_CREATE on this file
+ * @position: write index that has been rung: the fence signals when so many packets are finished
+ * @point: of the syncobj's timeline; 0 for a syncobj without timeline, whose fence is replaced
+ * @timeout_ms: bound on the fence's time, at most 60000; 0: 10000
+ * @flags: 0
+ *
+ * The fence signals with the error EIO when the queue faults before @position, with ECANCELED when it is destroyed, with
+ * ENODEV when the device is given up, and with ETIMEDOUT when @timeout_ms is over; the queue goes on in that case.
+ *
+ * EINVAL: @position has not been rung yet, so that nothing says it ever ends.  EIO: the queue is faulted.  ENOENT: no
+ * such queue or syncobj.  ENOSPC: 4096 fences of the file have not signalled yet.
+ */
+struct drm_npu_sync_export {
+	__u32 queue;
+	__u32 syncobj;
+	__u64 position;
+	__u64 point;
+	__u32 timeout_ms;
+	__u32 flags;
+};
+
+/**
+ * struct drm_npu_sync_import - store a value and kick a queue when a fence signals
+ * @syncobj: handle of a syncobj
+ * @handle: of a host buffer
+ * @point: of the syncobj's timeline; 0 for a syncobj without
+ * @offset: in the buffer, 8-byte aligned
+ * @value: stored there, 64 bits, when the fence signals, with or without error
+ * @queue: handle of the queue whose NPU_DB_KICK is written then; its ring holds a wait packet on that word
+ * @flags: 0
+ * @pad: 0
+ *
+ * Closing the file calls it off.
+ *
+ * EINVAL: the syncobj has no fence at @point yet; or the buffer is not in host memory, or @offset is unaligned or outside.
+ * ENOENT: no such syncobj, handle or queue.  ENOSPC: 1024 fences of the file are waited for already.
+ */
+struct drm_npu_sync_import {
+	__u32 syncobj;
+	__u32 handle;
+	__u64 point;
+	__u64 offset;
+	__u64 value;
+	__u32 queue;
+	__u32 flags;
+	__u64 pad;
+};
+
 #define DRM_IOCTL_NPU_GET_INFO DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_GET_INFO, struct drm_npu_get_info)
 #define DRM_IOCTL_NPU_CONTEXT_INIT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_CONTEXT_INIT, struct drm_npu_context_init)
 #define DRM_IOCTL_NPU_BO_CREATE DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_BO_CREATE, struct drm_npu_bo_create)
@@ -278,6 +331,9 @@ struct drm_npu_wait {
 #define DRM_IOCTL_NPU_QUEUE_DESTROY DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_QUEUE_DESTROY, struct drm_npu_queue_destroy)
 #define DRM_IOCTL_NPU_QUEUE_RESUME DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_QUEUE_RESUME, struct drm_npu_queue_resume)
 #define DRM_IOCTL_NPU_WAIT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_WAIT, struct drm_npu_wait)
+
+#define DRM_IOCTL_NPU_SYNC_EXPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_EXPORT, struct drm_npu_sync_export)
+#define DRM_IOCTL_NPU_SYNC_IMPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_IMPORT, struct drm_npu_sync_import)
 
 #if defined(__cplusplus)
 }

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Resets of the device while contexts work: whose fault it was, who goes on, and that nobody loses a bit.
+#include "drv.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/netlink.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "../tap.h"
+
+#define FENCE_VA 0x10000000ull
+#define CODE_VA 0x20000000ull
+#define DATA_VA 0x30000000ull
+#define WORDS 512u  // of a buffer that is copied back and forth
+
+struct rig {
+  struct context context;
+  struct queue queue;
+  struct buffer fence, code;
+  uint64_t fence_ptr;
+};
+
+static struct queue queue_with_timeout(struct context* c, uint32_t timeout_ms) {
+  struct drm_npu_queue_create create = {.ring_log2 = 4, .priority = 1, .timeout_ms = timeout_ms};
+  if (npu_ioctl(c->fd, DRM_IOCTL_NPU_QUEUE_CREATE, &create)) bail("queue: %s", strerror(errno));
+  struct queue q = {.context = c, .id = create.queue, .packets = 16};
+  q.ring = map_offset(c->fd, create.ring_offset, 16 * NPU_PACKET_BYTES, PROT_READ | PROT_WRITE);
+  q.status = map_offset(c->fd, create.status_offset, PAGE, PROT_READ);
+  q.doorbell = map_offset(c->fd, create.doorbell_offset, PAGE, PROT_READ | PROT_WRITE);
+  return q;
+}
+
+static void rig_open(struct rig* r) {
+  r->context = context_new();
+  r->queue = queue_with_timeout(&r->context, 300);
+  r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
+  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
+  r->code = buffer_new(&r->context, PAGE, DRM_NPU_BO_DEVICE);
+  *(volatile uint32_t*)r->code.map = 0x00008067;  // ret
+  if (bind_range(&r->code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC)) bail("bind: %s", strerror(errno));
+  r->context.bounds[2].base = CODE_VA;
+  r->context.bounds[2].size = PAGE;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  r->context.bounds[2].ctl = NPU_BOUNDS_READ | NPU_BOUNDS_EXEC | (NPU_BOUNDS_STATE_LIVE << NPU_BOUNDS_STATE_SHIFT);
+}
+
+static void rig_close(struct rig* r) {
+  queue_free(&r->queue);
+  buffer_free(&r->fence);
+  buffer_free(&r->code);
+  context_close(&r->context);
+}
+
+static void put_launch(struct rig* r, uint64_t value) {
+  struct npu_packet launch = packet_of(NPU_PKT_LAUNCH, r->fence_ptr, value);
+  launch.u.launch = (struct npu_pkt_launch){.entry = NPU_PTR(2, 0, CODE_VA), .grid = {4, 1, 1}};
+  put_packet(&r->queue, &launch);
+}
+
+static void write_text(const char* path, const char* text, int must) {
+  const int fd = open(path, O_WRONLY);
+  const int ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+  if (!ok && must) bail("%s: %s", path, strerror(errno));
+  if (fd >= 0) close(fd);
+}
+
+static void bdf_of(char* text, size_t bytes) {
+  char target[PATH_MAX];
+  if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
+  snprintf(text, bytes, "%s", strrchr(target, '/') + 1);
+}
+
+static void inject(uint32_t kind, uint32_t count, uint64_t addr) {
+  char bdf[64], path[160], text[64];
+  bdf_of(bdf, sizeof bdf);
+  snprintf(path, sizeof path, "/sys/kernel/debug/accel/%s/inject", bdf);
+  snprintf(text, sizeof text, "%u %u %llu", kind, count, (unsigned long long)addr);
+  write_text(path, text, 1);
+}
+
+static void reset_device(void) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/reset", sysfs_path());
+  write_text(path, "1", 1);
+}
+
+static int counter(const char* name) {
+  return atoi(read_attribute(name));
+}
+
+static uint64_t fdinfo_of(int fd, const char* key) {
+  char path[64], line[256];
+  snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);
+  FILE* f = fopen(path, "r");
+  uint64_t value = UINT64_MAX;
+  while (f && fgets(line, sizeof line, f))
+    if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':') value = strtoull(strchr(line, ':') + 1, NULL, 0);
+  if (f) fclose(f);
+  return value;
+}
+
+// A process that copies a buffer to another and back, a word changed each time, until it is told to end.
+struct worker {
+  pthread_t thread;
+  atomic_int stop;
+  uint64_t rounds;
+  int wrong, error;
+};
+
+static void* work(void* arg) {
+  struct worker* w = arg;
+  struct context c = context_new();
+  struct queue q = queue_new(&c, 5);
+  struct buffer fence = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
+  struct buffer host = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_HOST), device = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_DEVICE);
+  const uint64_t fence_ptr = publish(&fence, 1, FENCE_VA);
+  const uint64_t host_ptr = publish(&host, 2, DATA_VA), device_ptr = publish(&device, 3, DATA_VA + (1 << 21));
+  volatile uint64_t* words = host.map;
+  for (uint32_t i = 0; i < WORDS; ++i) words[i] = i;
+  for (w->rounds = 0; !w->stop && !w->error;) {
+    const uint64_t n = ++w->rounds;
+    words[n % WORDS] += n;
+    // Out to the device, wiped here, back again: every round's values went through device memory.
+    struct npu_packet out = copy_packet(device_ptr, host_ptr, 8 * WORDS, 0, 0);
+    struct npu_packet wipe = packet_of(NPU_PKT_FILL, 0, 0);
+    wipe.u.fill = (struct npu_pkt_fill){.dst = host_ptr, .bytes = 8 * WORDS, .pattern = ~0ull, .pattern_bytes = 8};
+    struct npu_packet back = copy_packet(host_ptr, device_ptr, 8 * WORDS, fence_ptr, n);
+    put_packet(&q, &out);
+    put_packet(&q, &wipe);
+    put_packet(&q, &back);
+    ring_doorbell(&q);
+    if (wait_value(&fence, 0, n, NPU_WAIT_EQ, 60000, q.id)) w->error = errno;
+  }
+  uint64_t* expected = calloc(WORDS, 8);
+  for (uint32_t i = 0; i < WORDS; ++i) expected[i] = i;
+  for (uint64_t n = 1; n <= w->rounds; ++n) expected[n % WORDS] += n;
+  for (uint32_t i = 0; i < WORDS; ++i) w->wrong += words[i] != expected[i];
+  if (w->error) diag("round %llu: %s, queue state %u error %u", (unsigned long long)w->rounds, strerror(w->error),
+                     q.status->state, q.status->error);
+  free(expected);
+  queue_free(&q);
+  buffer_free(&fence);
+  buffer_free(&host);
+  buffer_free(&device);
+  context_close(&c);
+  return NULL;
+}
+
+static void workers_start(struct worker* w, int n) {
+  memset(w, 0, n * sizeof *w);
+  for (int i = 0; i < n; ++i) pthread_create(&w[i].thread, NULL, work, &w[i]);
+}
+
+static void workers_end(struct worker* w, int n, const char* what) {
+  int wrong = 0, errors = 0;
+  for (int i = 0; i < n; ++i) w[i].stop = 1;
+  for (int i = 0; i < n; ++i) {
+    pthread_join(w[i].thread, NULL);
+    wrong += w[i].wrong;
+    errors += w[i].error != 0;
+  }
+  is_equal(errors, 0, what);
+  is_equal(wrong, 0, "... every word as it should be");
+}
+
+// Where queues stand: idle, behind many rounds of the ring, at a wait packet, with work that has not begun.
+static void test_positions(void) {
+  struct rig r;
+  rig_open(&r);
+  struct queue idle = queue_new(&r.context, 4), gated = queue_new(&r.context, 4);
+  const int before = counter("device_resets");
+  for (uint64_t i = 1; i <= 40; ++i) {
+    put_launch(&r, i);
+    ring_doorbell(&r.queue);
+    if (wait_value(&r.fence, 0, i, NPU_WAIT_EQ, 20000, r.queue.id)) bail("launch: %s", strerror(errno));
+  }
+  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
+  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_GE};
+  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr + 8, 77);
+  put_packet(&gated, &wait);
+  put_packet(&gated, &done);
+  ring_doorbell(&gated);
+  reset_device();
+  is_equal(counter("device_resets"), before + 1, "the device was reset through the attribute reset");
+  is_equal(r.queue.status->rptr, 40, "the read index stays");
+  put_launch(&r, 41);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 41, NPU_WAIT_EQ, 20000, r.queue.id), 0, "a queue 40 packets on goes on");
+  const struct npu_packet first = packet_of(NPU_PKT_SIGNAL, r.fence_ptr + 16, 5);
+  put_packet(&idle, &first);
+  ring_doorbell(&idle);
+  is_errno(wait_value(&r.fence, 16, 5, NPU_WAIT_EQ, 20000, idle.id), 0, "an idle queue works");
+  is_equal(((volatile uint64_t*)r.fence.map)[1], 0, "a gated queue still waits");
+  ((volatile uint64_t*)r.fence.map)[8] = 1;
+  gated.doorbell[NPU_DB_KICK / 8] = 1;
+  is_errno(wait_value(&r.fence, 8, 77, NPU_WAIT_EQ, 20000, gated.id), 0, "and goes on when its gate opens");
+  is_equal(r.context.faults->written, 0, "no fault was recorded");
+  queue_free(&idle);
+  queue_free(&gated);
+  rig_close(&r);
+}
+
+// A faulted queue stays faulted, hears its doorbell meanwhile, and can be resumed.
+static void test_faulted(uint32_t mode) {
+  struct rig r;
+  rig_open(&r);
+  struct npu_packet garbage = {.type = 200};
+  put_launch(&r, 1);
+  put_packet(&r.queue, &garbage);
+  put_launch(&r, 2);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 20000, r.queue.id), EIO, "a queue faults");
+  reset_device();
+  is_equal(r.queue.status->state, NPU_QUEUE_FAULTED, "it is faulted after the reset");
+  is_equal(r.queue.status->error, NPU_FAULT_BAD_PACKET, "with its own error");
+  is_equal(r.queue.status->rptr, 1, "at its packet");
+  put_launch(&r, 3);
+  ring_doorbell(&r.queue);  // heard, not obeyed
+  is_errno(wait_value(&r.fence, 0, 3, NPU_WAIT_EQ, 100, NO_QUEUE), ETIME, "a doorbell does not start it");
+  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_CONTINUE};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), EINVAL, "its packet cannot be tried again");
+  resume.mode = mode;
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+  ok(wait_state(&r.queue, NPU_QUEUE_OK), "the queue is fine");
+  if (mode == NPU_RESUME_FLUSH) {
+    put_launch(&r, 4);
+    ring_doorbell(&r.queue);
+  }
+  const uint64_t last = mode == NPU_RESUME_FLUSH ? 4 : 3;
+  is_errno(wait_value(&r.fence, 0, last, NPU_WAIT_EQ, 20000, r.queue.id), 0, "what was rung meanwhile runs, or is dropped");
+  put_packet(&r.queue, &garbage);
+  ring_doorbell(&r.queue);
+  ok(wait_state(&r.queue, NPU_QUEUE_FAULTED), "it faults again");
+  is_equal(r.context.faults->written, 2, "records are numbered on");
+  const struct npu_fault_record* record = (const struct npu_fault_record*)(r.context.faults + 1) + 1;
+  ok(record->seq == 2 && record->queue == r.queue.id && record->kind == NPU_FAULT_BAD_PACKET, "the record is right");
+  rig_close(&r);
+}
+
+// Root resets the device under processes that work.
+static void test_under_load(void) {
+  enum { kWorkers = 4 };
+  struct worker w[kWorkers];
+  workers_start(w, kWorkers);
+  for (int i = 0; i < 4; ++i) {
+    poll(NULL, 0, 100);
+    reset_device();
+  }
+  inject(NPU_INJ_FW_CRASH, 1, 0);
+  poll(NULL, 0, 300);
+  workers_end(w, kWorkers, "4 workers live through 4 resets and a crash of the firmware");
+}
+
+// The first rung and the second: the packet is killed, or the core reset; the device is not.
+static void test_core_reset(void) {
+  struct worker w[2];
+  struct rig r;
+  rig_open(&r);
+  workers_start(w, 2);
+  const int cores = counter("core_resets"), devices = counter("device_resets");
+  inject(NPU_INJ_HANG, 1, 1);
+  put_launch(&r, 1);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), EIO, "a launch that only a core reset ends");
+  is_equal(r.queue.status->error, NPU_FAULT_TIMEOUT, "its queue is guilty");
+  const uint64_t end = now_ns() + 20000000000ull;
+  while (counter("core_resets") == cores && now_ns() < end) poll(NULL, 0, 5);
+  is_equal(counter("core_resets"), cores + 1, "a core reset is counted");
+  is_equal(counter("device_resets"), devices, "the device was not reset");
+  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+  put_launch(&r, 2);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 60000, r.queue.id), 0, "its next launch runs");
+  inject(0, 0, 0);
+  workers_end(w, 2, "2 workers beside it saw nothing");
+  rig_close(&r);
+}
+
+// The third: only a reset of the device helps.
+static void test_device_hang(void) {
+  struct worker w[3];
+  struct rig r;
+  rig_open(&r);
+  workers_start(w, 3);
+  const int devices = counter("device_resets");
+  const uint64_t guilty = fdinfo_of(r.context.fd, "npu-resets-guilty");
+  inject(NPU_INJ_HANG, 1, 2);
+  put_launch(&r, 1);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), EIO, "a launch that only a device reset ends");
+  is_equal(r.queue.status->error, NPU_FAULT_TIMEOUT, "its queue is guilty");
+  const uint64_t end = now_ns() + 30000000000ull;
+  while (counter("device_resets") == devices && now_ns() < end) poll(NULL, 0, 5);
+  is_equal(counter("device_resets"), devices + 1, "the device was reset");
+  is_equal(fdinfo_of(r.context.fd, "npu-resets-guilty"), guilty + 1, "fdinfo counts the guilty");
+  ok(r.context.faults->written >= 1, "the fault ring has a record");
+  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+  put_launch(&r, 2);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 60000, r.queue.id), 0, "its next launch runs");
+  inject(0, 0, 0);
+  workers_end(w, 3, "3 workers beside it go on");
+  rig_close(&r);
+}
+
+// In the middle of a packet when the device is reset: an innocent's launch that runs for ever, and can be tried again.
+static void test_innocent_in_launch(void) {
+  struct rig r;
+  rig_open(&r);
+  struct queue slow = queue_with_timeout(&r.context, 60000), keep = r.queue;
+  *(volatile uint32_t*)r.code.map = 0x0000006f;  // j .
+  r.queue = slow;
+  put_launch(&r, 1);
+  ring_doorbell(&r.queue);
+  poll(NULL, 0, 50);
+  reset_device();
+  is_equal(r.queue.status->state, NPU_QUEUE_FAULTED, "a launch that was in the middle: its queue is faulted");
+  is_equal(r.queue.status->error, NPU_FAULT_RESET, "but not guilty");
+  ok(fdinfo_of(r.context.fd, "npu-resets-innocent") >= 1 && fdinfo_of(r.context.fd, "npu-resets-guilty") == 0,
+     "fdinfo tells it apart");
+  const struct npu_fault_record* record = (const struct npu_fault_record*)(r.context.faults + 1);
+  ok(r.context.faults->written == 1 && record->kind == NPU_FAULT_RESET && record->queue == r.queue.id,
+     "the fault ring says so");
+  struct pollfd p = {.fd = r.context.event, .events = POLLIN};
+  is_equal(poll(&p, 1, 20000), 1, "and the eventfd");
+  *(volatile uint32_t*)r.code.map = 0x00008067;  // ret
+  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_CONTINUE};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "the packet is tried again");
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), 0, "and ends");
+  queue_free(&r.queue);
+  r.queue = keep;
+  rig_close(&r);
+}
+
+static int uevents_open(void) {
+  const int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
+  struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
+  if (fd < 0 || bind(fd, (struct sockaddr*)&address, sizeof address)) bail("netlink: %s", strerror(errno));
+  return fd;
+}
+
+static int uevent_with(int fd, const char* what, int timeout_ms) {
+  char text[4096];
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  while (poll(&p, 1, timeout_ms) == 1) {
+    const ssize_t n = recv(fd, text, sizeof text - 1, 0);
+    for (ssize_t i = 0; i < n; i += strlen(text + i) + 1) {
+      text[n] = 0;
+      if (strncmp(text + i, what, strlen(what)) == 0) return 1;
+    }
+  }
+  return 0;
+}
+
+// Too often: the device is given up, says so, and root brings it back with everything in it.
+static void test_wedged(void) {
+  const char* limit = "/sys/module/npu/parameters/reset_limit";
+  struct rig r;
+  rig_open(&r);
+  const int events = uevents_open();
+  write_text(limit, "1", 1);
+  // The window may be full of what other tests have done; then the first crash wedges.
+  for (int i = 0; i < 2 && strcmp(read_attribute("fw_state"), "wedged") != 0; ++i) {
+    const int before = counter("device_resets");
+    inject(NPU_INJ_FW_CRASH, 1, 0);
+    const uint64_t end = now_ns() + 30000000000ull;
+    while (counter("device_resets") == before && strcmp(read_attribute("fw_state"), "wedged") != 0 && now_ns() < end)
+      poll(NULL, 0, 5);
+  }
+  ok(strcmp(read_attribute("fw_state"), "wedged") == 0, "no loop of resets: wedged");
+  ok(uevent_with(events, "WEDGED=", 20000), "the uevent says WEDGED=");
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 100, NO_QUEUE), ENODEV, "calls give ENODEV");
+  write_text(limit, "6", 1);
+  reset_device();
+  ok(strcmp(read_attribute("fw_state"), "ready") == 0, "root's reset brings it back");
+  put_launch(&r, 1);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), 0, "with its contexts");
+  close(events);
+  rig_close(&r);
+}
+
+int main(void) {
+  const int watch = open_node();
+  const uint64_t before = memory_info(watch).device_free;
+  write_text("/sys/module/npu/parameters/reset_limit", "16", 1);
+  test_positions();
+  test_faulted(NPU_RESUME_SKIP);
+  test_faulted(NPU_RESUME_FLUSH);
+  test_under_load();
+  test_core_reset();
+  test_device_hang();
+  test_innocent_in_launch();
+  test_wedged();
+  ok(free_returns_to(watch, before), "no device memory is lost");
+  close(watch);
+  return tap_done();
+}

@@ -465,6 +465,10 @@ int npu_ioctl_bo_mmap(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "bo_mmap: padding must be 0\n");
 		return -EINVAL;
 	}
+	if (!npu_file_ctx(file->driver_priv)) {
+		drm_dbg(drm, "bo_mmap: the file has no context\n");
+		return -EINVAL;
+	}
 	obj = drm_gem_object_lookup(file, args->handle);
 	if (!obj) {
 		drm_dbg(drm, "bo_mmap: no handle %u\n", args->handle);

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# debug-kernel.sh: a guest kernel that watches the driver (KASAN, lockdep, kmemleak and others), for "make check-debug".
+# debug-kernel.sh: a guest kernel that watches the driver (KASAN, lockdep, kmemleak and others) and can fail allocations,
+# for "make check-debug".
 #
 # Built from the distribution's package linux-source-6.12 and debug-kernel.config.  Leaves
 # $NPU_CACHE/debug-kernel -> debug-kernel-KEY, laid out as kernel.sh does: release, vmlinux, headers, unpacked/.
@@ -25,8 +26,10 @@ unpack() { # VERSION, DIRECTORY
 # A configuration that silently lost one of its lines would be a check that checks less than it says.
 configure() {
   local lost
-  # Helpers that drivers select and that nobody could switch on: the driver here is built outside the tree.
-  sed -i -E '/^config DRM_(EXEC|GPUVM|BUDDY)$/,/tristate/ s/tristate$/tristate "for npu.ko"/' drivers/gpu/drm/Kconfig
+  # What drivers of the tree select and nobody could switch on: the driver here is built outside the tree.
+  local hidden='DRM_(EXEC|GPUVM|BUDDY|TTM|SCHED|GEM_SHMEM_HELPER)|MMU_NOTIFIER|HMM_MIRROR|WANT_DEV_COREDUMP'
+  sed -i -E "/^config ($hidden)\$/,/^\s+(tristate|bool)/ s/^(\s+)(tristate|bool).*/\1\2 \"for npu.ko\"/" \
+    drivers/gpu/drm/Kconfig mm/Kconfig drivers/base/Kconfig
   make KCONFIG_ALLCONFIG="$fragment" allnoconfig
   lost=$(grep -E '^(CONFIG_|# CONFIG_.* is not set)' "$fragment" | grep -vxFf .config || true)
   [ -z "$lost" ] || die "the kernel's configuration does not take: $(tr '\n' ' ' <<<"$lost")" \

@@ -210,6 +210,50 @@ NPU_INTRINSIC uint64_t address(const volatile void* p) {
   return reinterpret_cast<uint64_t>(p);
 }
 
+// --- Element types --------------------------------------------------------------------------------------------------
+
+// Storage of the types that C++ does not have.
+struct f16 {
+  uint16_t bits;
+};
+struct bf16 {
+  uint16_t bits;
+};
+struct tf32 {
+  uint32_t bits;
+};
+struct e4m3 {
+  uint8_t bits;
+};
+struct e5m2 {
+  uint8_t bits;
+};
+// Two elements; the one with the even index is the low half.
+struct i4x2 {
+  uint8_t bits;
+};
+
+template <class T>
+struct DataType;
+#define NPU_DEVICE_TYPE(type, number)        \
+  template <>                                \
+  struct DataType<type> {                    \
+    static constexpr uint8_t value = number; \
+  };
+NPU_DEVICE_TYPE(float, NPU_F32)
+NPU_DEVICE_TYPE(f16, NPU_F16)
+NPU_DEVICE_TYPE(bf16, NPU_BF16)
+NPU_DEVICE_TYPE(tf32, NPU_TF32)
+NPU_DEVICE_TYPE(e4m3, NPU_F8E4M3)
+NPU_DEVICE_TYPE(e5m2, NPU_F8E5M2)
+NPU_DEVICE_TYPE(int8_t, NPU_I8)
+NPU_DEVICE_TYPE(uint8_t, NPU_U8)
+NPU_DEVICE_TYPE(int16_t, NPU_I16)
+NPU_DEVICE_TYPE(int32_t, NPU_I32)
+NPU_DEVICE_TYPE(uint32_t, NPU_U32)
+NPU_DEVICE_TYPE(i4x2, NPU_I4)
+#undef NPU_DEVICE_TYPE
+
 // --- DMA ------------------------------------------------------------------------------------------------------------
 
 // A box of up to four dimensions; dimension 0 is contiguous and counts bytes.  Start with dma() and chain:
@@ -259,6 +303,35 @@ NPU_INTRINSIC Dma dma_fill(void* dst, uint32_t pattern, uint64_t bytes) {
   return dma_box(NPU_DMA_FILL, address(dst), 0, bytes, pattern);
 }
 
+// How a conversion rounds.  Numbers for NPU_ROUND_STOCHASTIC come from the seed and the number of the element, so that
+// the same call gives the same result everywhere.
+struct Round {
+  npu_round mode = NPU_ROUND_NEAREST;
+  bool saturate = false;  // floating-point destinations: the largest number in place of infinity
+  uint32_t seed = 0;      // NPU_ROUND_STOCHASTIC only
+};
+
+// Elements of type S become elements of type D on their way; bytes of the box's dimension 0 are elements here, in pad()
+// too.  At most 2^20 elements; no alignment is needed.
+template <class D, class S>
+NPU_INTRINSIC Dma dma_convert(D* dst, const S* src, uint32_t elements, const Round& round = {}) {
+  Dma d = dma_box(
+      NPU_DMA_CONVERT, address(dst), address(src), elements,
+      NPU_DMA_TYPES(DataType<D>::value, DataType<S>::value, round.mode) | (round.saturate ? NPU_DMA_SATURATE : 0));
+  d.seed = round.seed;
+  return d;
+}
+
+// Where a DMA pipe finds, in the SRAM of the core that runs the given block of this launch, what lies at `own` in this
+// core's SRAM.  dma_in reads it, dma_out writes it; nothing else reaches it.  The grid must not have more blocks than
+// the device has cores.  Peers are there between the first barrier_grid() and the end of their block, so a program that
+// uses them begins with a barrier and ends with one; order between cores is made with barriers too.
+template <class T>
+NPU_INTRINSIC T* peer(uint32_t block, T* own) {
+  const uint64_t offset = (reinterpret_cast<uint64_t>(own) & ((1ull << 40) - 1)) - sram_base();
+  return reinterpret_cast<T*>(NPU_LOCAL_PEER_BASE + block * NPU_LOCAL_PEER_STRIDE + offset);
+}
+
 NPU_INTRINSIC void dma_in(const Dma& d) {
   issue<kDmaIn>(&d);
 }
@@ -267,25 +340,6 @@ NPU_INTRINSIC void dma_out(const Dma& d) {
 }
 
 // --- Matrix unit ----------------------------------------------------------------------------------------------------
-
-template <class T>
-struct DataType;
-template <>
-struct DataType<float> {
-  static constexpr uint8_t value = NPU_F32;
-};
-template <>
-struct DataType<int8_t> {
-  static constexpr uint8_t value = NPU_I8;
-};
-template <>
-struct DataType<uint8_t> {
-  static constexpr uint8_t value = NPU_U8;
-};
-template <>
-struct DataType<int32_t> {
-  static constexpr uint8_t value = NPU_I32;
-};
 
 // A row-major matrix in SRAM; pitch in bytes from row to row.
 template <class T>
@@ -344,6 +398,30 @@ struct Vec : npu_vector_desc {
     return *this;
   }
   Vec& constant(uint32_t index, float value) { return constant(index, bits(value)); }
+  // CONVERT; first: number of the first element, for tiles of a large array.
+  Vec& rounding(const Round& round, uint32_t first = 0) {
+    flags |= NPU_VEC_ROUND(round.mode) | (round.saturate ? NPU_VEC_SATURATE : 0);
+    imm[0] = round.seed;
+    imm[1] = first;
+    return *this;
+  }
+  // SORT, TOPK: largest first.
+  Vec& descending() {
+    flags |= NPU_VEC_DESCENDING;
+    return *this;
+  }
+  // SORT, TOPK: where the elements came from, pitch bytes from row to row.
+  Vec& indices(int32_t* p, uint32_t pitch) {
+    flags |= NPU_VEC_INDEX;
+    dst2 = address(p);
+    dst2_pitch = static_cast<int32_t>(pitch);
+    return *this;
+  }
+  // The operation's own size: k of TOPK, the table's columns or rows, PAD's columns.
+  Vec& counted(uint32_t n) {
+    count = n;
+    return *this;
+  }
   NPU_INTRINSIC void issue() const { ::npu::issue<kVector>(this); }
 };
 
@@ -368,6 +446,86 @@ NPU_INTRINSIC Vec vec(npu_vector_op op, D* dst, uint32_t rows, uint32_t cols, ui
   return v;
 }
 
+// Whole operations, queued in the vector pipe.  Pitches in bytes, from row to row; sources are read, destinations
+// written, all of them in SRAM.  What each does exactly is in the manual (docs/hardware.md, section 8).
+
+// dst[r][c] = src[r][c] in another type.  Of i4x2, cols counts single elements and is even.
+template <class D, class S>
+NPU_INTRINSIC void convert(D* dst, uint32_t dst_pitch, const S* src, uint32_t src_pitch, uint32_t rows, uint32_t cols,
+                           const Round& round = {}, uint32_t first = 0) {
+  vec<D, S>(NPU_V_CONVERT, dst, rows, cols, dst_pitch).operand(0, src, src_pitch).rounding(round, first).issue();
+}
+
+// op: NPU_V_SCAN_SUM, _MAX or _MIN along the columns.  T: float, f16, bf16 or int32_t; in place if dst == src.
+template <class T>
+NPU_INTRINSIC void scan(npu_vector_op op, T* dst, uint32_t dst_pitch, const T* src, uint32_t src_pitch, uint32_t rows,
+                        uint32_t cols) {
+  vec<T>(op, dst, rows, cols, dst_pitch).operand(0, src, src_pitch).issue();
+}
+
+// Every row in ascending order (stable; NaN above all); in place if dst == src.  More: vec<T>(NPU_V_SORT, ...) with
+// descending() and indices().
+template <class T>
+NPU_INTRINSIC void sort(T* dst, uint32_t dst_pitch, const T* src, uint32_t src_pitch, uint32_t rows, uint32_t cols) {
+  vec<T>(NPU_V_SORT, dst, rows, cols, dst_pitch).operand(0, src, src_pitch).issue();
+}
+
+// The k largest of every row, largest first, and their columns; equal elements: the lower column first.  k <= cols.
+template <class T>
+NPU_INTRINSIC void topk(T* values, uint32_t values_pitch, int32_t* columns, uint32_t columns_pitch, const T* src,
+                        uint32_t src_pitch, uint32_t rows, uint32_t cols, uint32_t k) {
+  vec<T>(NPU_V_TOPK, values, rows, cols, values_pitch)
+      .operand(0, src, src_pitch)
+      .descending()
+      .indices(columns, columns_pitch)
+      .counted(k)
+      .issue();
+}
+
+// dst[r][c] = table[r][index[r][c]].  An index outside of [0, table_cols) faults (NPU_FAULT_LOCAL_OOB).
+template <class T>
+NPU_INTRINSIC void gather(T* dst, uint32_t dst_pitch, const T* table, uint32_t table_pitch, uint32_t table_cols,
+                          const int32_t* index, uint32_t index_pitch, uint32_t rows, uint32_t cols) {
+  vec<T>(NPU_V_GATHER, dst, rows, cols, dst_pitch)
+      .operand(0, table, table_pitch)
+      .operand(1, index, index_pitch)
+      .counted(table_cols)
+      .issue();
+}
+
+// table[r][index[r][c]] = src[r][c] for ascending c; the other elements of the table stay.
+template <class T>
+NPU_INTRINSIC void scatter(T* table, uint32_t table_pitch, uint32_t table_cols, const T* src, uint32_t src_pitch,
+                           const int32_t* index, uint32_t index_pitch, uint32_t rows, uint32_t cols) {
+  vec<T>(NPU_V_SCATTER, table, rows, cols, table_pitch)
+      .operand(0, src, src_pitch)
+      .operand(1, index, index_pitch)
+      .counted(table_cols)
+      .issue();
+}
+
+// dst[r] = table[index[r]], whole rows of a table that lies in SRAM.
+template <class T>
+NPU_INTRINSIC void gather_rows(T* dst, uint32_t dst_pitch, const T* table, uint32_t table_pitch, uint32_t table_rows,
+                               const int32_t* index, uint32_t rows, uint32_t cols) {
+  vec<T>(NPU_V_GATHER_ROWS, dst, rows, cols, dst_pitch)
+      .operand(0, table, table_pitch)
+      .operand(1, index, sizeof(int32_t))
+      .counted(table_rows)
+      .issue();
+}
+
+// Rows of `to` elements: `low` times the pattern, the source's cols, and the pattern again.  low + cols <= to.
+template <class T>
+NPU_INTRINSIC void pad(T* dst, uint32_t dst_pitch, uint32_t to, const T* src, uint32_t src_pitch, uint32_t rows,
+                       uint32_t cols, uint32_t low, uint32_t pattern) {
+  Vec v = vec<T>(NPU_V_PAD, dst, rows, cols, dst_pitch);
+  v.operand(0, src, src_pitch).counted(to);
+  v.imm[0] = low;
+  v.imm[1] = pattern;
+  v.issue();
+}
+
 // --- Arithmetic helpers ---------------------------------------------------------------------------------------------
 
 template <class T>
@@ -381,6 +539,53 @@ constexpr T max(T a, T b) {
 constexpr uint32_t div_up(uint32_t a, uint32_t b) {
   return a / b + (a % b != 0);
 }
+
+// --- Atomics --------------------------------------------------------------------------------------------------------
+
+// One step for all cores, in device memory, host memory that the device may reach so, or the core's own SRAM;
+// sequentially consistent.  p: aligned to its size; the buffer needs the right to read and write, or the one to atomics
+// alone.  T: a 4- or 8-byte integer.  All but atomic_compare_exchange answer what was there before.
+template <class T>
+NPU_INTRINSIC T atomic_add(T* p, T value) {
+  return __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
+}
+template <class T>
+NPU_INTRINSIC T atomic_and(T* p, T value) {
+  return __atomic_fetch_and(p, value, __ATOMIC_SEQ_CST);
+}
+template <class T>
+NPU_INTRINSIC T atomic_or(T* p, T value) {
+  return __atomic_fetch_or(p, value, __ATOMIC_SEQ_CST);
+}
+template <class T>
+NPU_INTRINSIC T atomic_xor(T* p, T value) {
+  return __atomic_fetch_xor(p, value, __ATOMIC_SEQ_CST);
+}
+template <class T>
+NPU_INTRINSIC T atomic_exchange(T* p, T value) {
+  return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
+}
+// True: *p was *expected and is desired now.  False: *expected is what is there instead.
+template <class T>
+NPU_INTRINSIC bool atomic_compare_exchange(T* p, T* expected, T desired) {
+  return __atomic_compare_exchange_n(p, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
+#define NPU_DEVICE_AMO(name, type, insn)                                                 \
+  NPU_INTRINSIC type name(type* p, type value) {                                         \
+    type old;                                                                            \
+    asm volatile(insn ".aqrl %0, %2, (%1)" : "=r"(old) : "r"(p), "r"(value) : "memory"); \
+    return old;                                                                          \
+  }
+NPU_DEVICE_AMO(atomic_max, int32_t, "amomax.w")
+NPU_DEVICE_AMO(atomic_max, int64_t, "amomax.d")
+NPU_DEVICE_AMO(atomic_max, uint32_t, "amomaxu.w")
+NPU_DEVICE_AMO(atomic_max, uint64_t, "amomaxu.d")
+NPU_DEVICE_AMO(atomic_min, int32_t, "amomin.w")
+NPU_DEVICE_AMO(atomic_min, int64_t, "amomin.d")
+NPU_DEVICE_AMO(atomic_min, uint32_t, "amominu.w")
+NPU_DEVICE_AMO(atomic_min, uint64_t, "amominu.d")
+#undef NPU_DEVICE_AMO
 
 // The device pointer that the host put into an argument, advanced by whole elements.
 template <class T>

@@ -29,7 +29,12 @@ class Core::Impl {
   const LaunchContext* launch = nullptr;
   uint32_t block = 0;
   bool barrier_failed = false;
+  std::shared_ptr<PeerWindows> window;  // while the block's own window is open to its peers
 
+  void CloseWindow() {
+    if (window) window->Close(block);
+    window.reset();
+  }
   void Fault();
   Outcome Finish();
   Outcome Slice(uint64_t* budget);
@@ -99,6 +104,7 @@ uint32_t Core::id() const {
 
 void Core::Begin(const LaunchContext& launch, uint32_t block) {
   Impl& c = *impl_;
+  c.CloseWindow();
   if (c.owner != launch.space || c.owner_context != launch.space->context()) {
     c.local.Scrub();
     c.env.ForgetTranslations();
@@ -118,6 +124,8 @@ void Core::Begin(const LaunchContext& launch, uint32_t block) {
   c.record = {};
   c.unit.space = launch.space;
   c.unit.cores_used = std::max(launch.cores_used, 1u);
+  c.unit.peers = launch.peers.get();
+  c.unit.block = block;
   c.local.ResetTable();
   c.pipes.Reset();
   c.env.Begin(launch, block);
@@ -136,6 +144,7 @@ Outcome Core::Run(uint64_t budget) {
     outcome = c.Slice(&budget);
     c.quiesce.Pass();
   } while (outcome == Outcome::kBudget && budget);
+  if (outcome != Outcome::kBudget && outcome != Outcome::kGridBarrier) c.CloseWindow();
   c.quiesce.Leave();
   if (outcome != Outcome::kBudget) c.live_pc.store(0, std::memory_order_relaxed);
   return outcome;
@@ -160,6 +169,10 @@ uint64_t Core::barrier_cycles() const {
 
 void Core::ReleaseBarrier(uint64_t cycles) {
   Impl& c = *impl_;
+  if (c.launch->peers && !c.window) {
+    c.window = c.launch->peers;
+    c.window->Open(c.block, c.local.sram());
+  }
   if (cycles <= c.hart.cycles) return;
   const uint64_t wait = cycles - c.hart.cycles;
   c.counters.stall_flag += wait;
@@ -183,6 +196,7 @@ uint64_t Core::live_pc() const {
 
 void Core::Reset() {
   Impl& c = *impl_;
+  c.CloseWindow();
   c.local.Scrub();
   c.local.ResetTable();
   c.pipes.Reset();

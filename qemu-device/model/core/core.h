@@ -10,6 +10,7 @@
 
 #include "core/address_space.h"
 #include "core/memory.h"
+#include "core/peers.h"
 #include "npu_packet.h"
 
 namespace npu::model {
@@ -29,8 +30,9 @@ struct LaunchContext {
   uint64_t args = 0;
   uint32_t args_bytes = 0;
   uint32_t grid[3] = {1, 1, 1};
-  uint32_t cores = 1;       // of the device: NPU_CSR_CORES
-  uint32_t cores_used = 1;  // min(blocks, cores): shares the memory's bandwidth
+  uint32_t cores = 1;                  // of the device: NPU_CSR_CORES
+  uint32_t cores_used = 1;             // min(blocks, cores): shares the memory's bandwidth
+  std::shared_ptr<PeerWindows> peers;  // for all blocks; nullptr unless each of them has a core of its own at once
 };
 
 enum class Outcome {

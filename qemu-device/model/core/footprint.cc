@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "core/peers.h"
+
 namespace npu::model {
 
 namespace {
@@ -114,7 +116,7 @@ uint8_t LocalKind(uint64_t va) {
   constexpr uint64_t kStackZone = NPU_LOCAL_SRAM_BASE + (NPU_LOCAL_STACK_BASE - NPU_LOCAL_SRAM_BASE) / 2;
   constexpr uint64_t kZoneEnd = NPU_LOCAL_STACK_BASE + (NPU_LOCAL_STACK_BASE - kStackZone);
   if (va < NPU_LOCAL_NULL_BYTES) return NPU_FAULT_NULL;
-  if (va < kStackZone) return NPU_FAULT_LOCAL_OOB;
+  if (va < kStackZone || IsPeer(va)) return NPU_FAULT_LOCAL_OOB;
   return va < kZoneEnd ? NPU_FAULT_STACK : NPU_FAULT_UNKNOWN_BUF;
 }
 

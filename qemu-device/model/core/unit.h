@@ -10,6 +10,7 @@
 #include "core/address_space.h"
 #include "core/kernels.h"
 #include "core/local_memory.h"
+#include "core/peers.h"
 #include "npu_isa.h"
 #include "npu_packet.h"
 
@@ -20,9 +21,11 @@ struct Unit {
   npu_counters& counters;
   AddressSpace* space = nullptr;
   uint32_t cores_used = 1;
+  PeerWindows* peers = nullptr;  // of the launch, or nullptr
+  uint32_t block = 0;            // own window
   // Scratch, so that operations do not allocate.
   std::vector<Span> spans, more_spans;
-  std::vector<uint8_t> stage;
+  std::vector<uint8_t> stage, converted;
   std::unique_ptr<GemmScratch> gemm{new GemmScratch};
 };
 

@@ -33,6 +33,7 @@ void Dispatcher::StartLaunch(uint32_t index) {
   std::copy(std::begin(p.grid), std::end(p.grid), shared.grid);
   shared.cores = cores_;
   shared.cores_used = std::min(launch->blocks, cores_);
+  if (launch->gang) shared.peers = std::make_shared<PeerWindows>(launch->blocks);
   launch->lanes.resize(cores_);
   for (uint32_t i = 0; i < cores_; ++i) launch->lanes[i].next = i;
   slot.launch = std::move(launch);

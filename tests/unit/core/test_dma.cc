@@ -3,6 +3,8 @@
 // The DMA pipes against a naive reference, and their refusals.
 #include <cstring>
 
+#include "core/peers.h"
+#include "dtype_reference.h"
 #include "suite.h"
 
 namespace {
@@ -257,12 +259,192 @@ void TestCost(void**) {
   assert_int_equal(u.cost.latency, 0);
 }
 
+// Random boxes with a conversion on the way, in both directions, with and without padding, element by element.
+void TestConvert(void**) {
+  World w;
+  Units u(w);
+  Random random(5);
+  const uint64_t device = w.Buffer(65536), host = w.Buffer(65536, true);
+  for (int round = 0; round < 1500; ++round) {
+    const bool in = random.Below(2);
+    const auto from = static_cast<uint8_t>(random.Below(NPU_DTYPES)),
+               to = static_cast<uint8_t>(random.Below(NPU_DTYPES));
+    const auto mode = static_cast<uint8_t>(random.Below(NPU_ROUNDS));
+    const bool saturate = IsFloatType(to) && random.Below(2), packed = from == NPU_I4 || to == NPU_I4;
+    const uint64_t global = random.Below(3) ? device : host;
+    npu_dma_desc d{};
+    d.op = NPU_DMA_CONVERT;
+    d.value = NPU_DMA_TYPES(to, from, mode) | (saturate ? NPU_DMA_SATURATE : 0);
+    if (mode == NPU_ROUND_STOCHASTIC) d.seed = static_cast<uint32_t>(random.Next());
+    for (int k = 0; k < 4; ++k) d.count[k] = 1 + random.Below(k ? 4 : 30);
+    if (packed) d.count[0] *= 2;
+    uint32_t lo[4] = {}, n[4];
+    for (int k = 0; k < 4; ++k) n[k] = d.count[k];
+    if (!packed && random.Below(2)) {
+      d.flags = NPU_DMA_F_PAD;
+      for (int k = 0; k < 4; ++k) {
+        d.pad_lo[k] = lo[k] = random.Below(d.count[k]);
+        d.valid[k] = n[k] = 1 + random.Below(d.count[k] - lo[k]);
+      }
+    }
+    int64_t pitch = d.count[0] * static_cast<uint32_t>(FactsOf(to).bits) / 8 + random.Below(9);
+    for (int k = 0; k < 3; ++k) {
+      d.dst_stride[k] = random.Below(4) ? pitch : -pitch;
+      pitch *= d.count[k + 1];
+      d.src_stride[k] = static_cast<int64_t>(random.Below(300)) - 150;
+    }
+    const int64_t dst_at = 30000, src_at = 20000 + random.Below(100);
+    d.dst = (in ? kSram : global) + dst_at;
+    d.src = (in ? global : kSram) + src_at;
+    for (size_t i = 0; i < 65536; ++i) {
+      u.local.sram()[i] = static_cast<uint8_t>(random.Next() >> 20);
+      *(w.At(global) + i) = static_cast<uint8_t>(random.Next() >> 20);
+    }
+    uint8_t* dst = in ? u.local.sram() : w.At(global);
+    const uint8_t* src = in ? w.At(global) : u.local.sram();
+    std::vector<uint8_t> want(dst, dst + 65536);
+    uint32_t number = 0;
+    uint32_t i[4];
+    for (i[3] = 0; i[3] < d.count[3]; ++i[3])
+      for (i[2] = 0; i[2] < d.count[2]; ++i[2])
+        for (i[1] = 0; i[1] < d.count[1]; ++i[1])
+          for (i[0] = 0; i[0] < d.count[0]; ++i[0]) {
+            int64_t out = dst_at, at = src_at;
+            bool valid = true;
+            for (int k = 0; k < 4; ++k) {
+              valid &= i[k] >= lo[k] && i[k] < lo[k] + n[k];
+              if (k) out += i[k] * d.dst_stride[k - 1], at += (int64_t{i[k]} - lo[k]) * d.src_stride[k - 1];
+            }
+            const uint32_t x = valid ? ElementAt(src + at, from, i[0] - lo[0]) : 0;
+            const uint32_t y = valid ? ConvertBits(to, from, x, {mode, saturate, d.seed}, number++) : 0;
+            PutElement(want.data() + out, to, i[0], y);
+          }
+    assert_int_equal(u.Dma(d, in ? NPU_PIPE_DMA_IN : NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+    if (std::memcmp(want.data(), dst, 65536)) {
+      print_error("round %d: %s -> %s, mode %u\n", round, FactsOf(from).name, FactsOf(to).name, mode);
+      fail();
+    }
+  }
+}
+
+void TestConvertRefusals(void**) {
+  World w;
+  Units u(w);
+  const uint64_t p = w.Buffer(100);
+  npu_dma_desc good = Linear(kSram, p, 25);
+  good.op = NPU_DMA_CONVERT;
+  good.value = NPU_DMA_TYPES(NPU_F16, NPU_F32, NPU_ROUND_NEAREST);
+  assert_int_equal(u.Dma(good, NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(u.cost.busy, 24 + 2 + 2);  // 100 bytes come, 50 are written
+  assert_int_equal(u.counters.bytes_in, 50);
+  npu_dma_desc d = good;
+  d.count[0] = 26;
+  REFUSED(u, w, NPU_FAULT_OOB, u.Dma(d, NPU_PIPE_DMA_IN));
+  assert_int_equal(u.fault.bad_index[0], 25);
+  assert_int_equal(u.fault.bad_bytes, 4);
+  const auto expect = [&](int detail) {
+    REFUSED(u, w, NPU_FAULT_BAD_DESC, u.Dma(d, NPU_PIPE_DMA_IN));
+    assert_int_equal(u.fault.detail, detail);
+    d = good;
+  };
+  d = good, d.value = NPU_DMA_TYPES(12, 0, 0);
+  expect(NPU_DESC_ERR_DTYPE);
+  d.value = NPU_DMA_TYPES(0, 12, 0);
+  expect(NPU_DESC_ERR_DTYPE);
+  d.value |= 6u << 16;
+  expect(NPU_DESC_ERR_FLAGS);
+  d.value = NPU_DMA_TYPES(NPU_I8, 0, 0) | NPU_DMA_SATURATE;
+  expect(NPU_DESC_ERR_FLAGS);
+  d.value |= 1u << 25;
+  expect(NPU_DESC_ERR_RESERVED);
+  d.seed = 1;
+  expect(NPU_DESC_ERR_RESERVED);
+  d.value = NPU_DMA_TYPES(NPU_I4, 0, 0);
+  expect(NPU_DESC_ERR_SHAPE);  // an odd count
+  d.value = NPU_DMA_TYPES(NPU_I4, 0, 0), d.count[0] = 24, d.flags = NPU_DMA_F_PAD;
+  expect(NPU_DESC_ERR_DTYPE);
+  d.count[0] = (1 << 20) + 1;
+  expect(NPU_DESC_ERR_SHAPE);
+  // A page of host memory that fails in the middle: by the element.
+  const uint64_t host = w.Buffer(8192, true);
+  w.bus_error_at = (*w.Pte(NPU_PTR_VA(host)) & NPU_PTE_ADDR_MASK) + 4;
+  d.src = host;
+  REFUSED(u, w, NPU_FAULT_BUS, u.Dma(d, NPU_PIPE_DMA_IN));
+}
+
+uint64_t Window(uint64_t block, uint64_t offset) {
+  return NPU_LOCAL_PEER_BASE + block * NPU_LOCAL_PEER_STRIDE + offset;
+}
+
+void TestPeers(void**) {
+  World w;
+  Units a(w), b(w);
+  PeerWindows windows(2);
+  a.unit.peers = b.unit.peers = &windows;
+  b.unit.block = 1;
+  for (uint32_t i = 0; i < 4096; ++i) {
+    a.local.sram()[i] = static_cast<uint8_t>(i * 3);
+    b.local.sram()[i] = static_cast<uint8_t>(i * 5 + 1);
+  }
+  const uint64_t device = w.Buffer(64);
+  const auto outside = [&](const npu_dma_desc& d, npu_pipe pipe, uint64_t bad_addr, uint64_t bad_bytes) {
+    const std::vector<uint8_t> other(b.local.sram(), b.local.sram() + kSramBytes);
+    REFUSED(a, w, NPU_FAULT_LOCAL_OOB, a.Dma(d, pipe));
+    assert_int_equal(a.fault.bad_addr, bad_addr);
+    assert_int_equal(a.fault.bad_bytes, bad_bytes);
+    assert_memory_equal(other.data(), b.local.sram(), kSramBytes);
+  };
+  // Closed: nothing is there but the own window.
+  outside(Linear(kSram, Window(1, 0), 64), NPU_PIPE_DMA_IN, Window(1, 0), 64);
+  outside(Linear(Window(1, 8), kSram, 64), NPU_PIPE_DMA_OUT, Window(1, 8), 64);
+  assert_int_equal(a.Dma(Linear(Window(0, 16), kSram, 64), NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+  for (uint32_t i = 0; i < 64; ++i)
+    assert_int_equal(a.local.sram()[16 + i], static_cast<uint8_t>(i * 3));  // as memmove
+  windows.Open(0, a.local.sram());
+  windows.Open(1, b.local.sram());
+  // Both ways, strided.
+  npu_dma_desc d = Linear(kSram + 8192, Window(1, 100), 32);
+  d.count[1] = 3;
+  d.src_stride[0] = 40;
+  d.dst_stride[0] = 32;
+  assert_int_equal(a.Dma(d, NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  assert_int_equal(a.cost.busy, 24 + 3 * (2 + 1));
+  assert_int_equal(a.cost.latency, 40);
+  for (uint32_t i = 0; i < 96; ++i)
+    assert_int_equal(a.local.sram()[8192 + i], static_cast<uint8_t>((100 + i / 32 * 40 + i % 32) * 5 + 1));
+  assert_int_equal(a.Dma(Linear(Window(1, kSramBytes - 64), kSram + 8192, 64), NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+  assert_memory_equal(b.local.sram() + kSramBytes - 64, a.local.sram() + 8192, 64);
+  // The ends: of the peer's SRAM, of the launch, of the windows.
+  outside(Linear(Window(1, kSramBytes - 60), kSram, 64), NPU_PIPE_DMA_OUT, Window(1, kSramBytes), 4);
+  outside(Linear(kSram, Window(1, 0) - 4, 64), NPU_PIPE_DMA_IN, Window(0, NPU_LOCAL_PEER_STRIDE - 4), 64);
+  d = Linear(kSram, Window(1, 50), 50);
+  d.count[1] = 4;
+  d.dst_stride[0] = 50;
+  d.src_stride[0] = -50;
+  outside(d, NPU_PIPE_DMA_IN, Window(1, 0) - 50, 100);
+  outside(Linear(kSram, Window(2, 0), 4), NPU_PIPE_DMA_IN, Window(2, 0), 4);
+  outside(Linear(kSram, Window(63, 0), 4), NPU_PIPE_DMA_IN, Window(63, 0), 4);
+  REFUSED(a, w, NPU_FAULT_UNKNOWN_BUF, a.Dma(Linear(kSram, Window(64, 0), 4), NPU_PIPE_DMA_IN));
+  // One side only, and no other pipe.
+  REFUSED(a, w, NPU_FAULT_BAD_DESC, a.Dma(Linear(Window(1, 0), Window(1, 64), 4), NPU_PIPE_DMA_OUT));
+  REFUSED(a, w, NPU_FAULT_BAD_DESC, a.Dma(Linear(Window(1, 0), kSram, 4), NPU_PIPE_DMA_IN));
+  REFUSED(a, w, NPU_FAULT_BAD_DESC, a.Dma(Linear(device, Window(1, 0), 4), NPU_PIPE_DMA_OUT));
+  npu_vector_desc v{};
+  v.op = NPU_V_FILL;
+  v.rows = v.cols = 1;
+  v.dst = Window(1, 0);
+  REFUSED(a, w, NPU_FAULT_LOCAL_OOB, a.Vector(v));
+  windows.Close(1);
+  outside(Linear(kSram, Window(1, 0), 64), NPU_PIPE_DMA_IN, Window(1, 0), 64);
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(TestRandomBoxes),  cmocka_unit_test(TestOverlapInSram),  cmocka_unit_test(TestFaults),
-      cmocka_unit_test(TestLocalBuffers), cmocka_unit_test(TestBadDescriptors), cmocka_unit_test(TestCost),
+      cmocka_unit_test(TestRandomBoxes),  cmocka_unit_test(TestOverlapInSram),   cmocka_unit_test(TestFaults),
+      cmocka_unit_test(TestLocalBuffers), cmocka_unit_test(TestBadDescriptors),  cmocka_unit_test(TestCost),
+      cmocka_unit_test(TestConvert),      cmocka_unit_test(TestConvertRefusals), cmocka_unit_test(TestPeers),
   };
   return cmocka_run_group_tests_name("core.dma", tests, nullptr, nullptr);
 }

@@ -47,7 +47,7 @@ struct Bench : World {
 
   // Few different values, so that there are ties, or any bits.
   void Fill(uint8_t type, bool few) {
-    for (uint32_t i = 0; i < 0x40000 / Bytes(type); ++i) {
+    for (uint32_t i = 0; i < 0x8000 / Bytes(type); ++i) {
       uint32_t v = static_cast<uint32_t>(random.Next() >> 24);
       if (few) v = IsFloatType(type) ? RoundToFloat(type, static_cast<int>(v % 7) - 3, {}, 0) : v % 7 - (v & 8 ? 3 : 0);
       if (few && IsFloatType(type) && v == 0 && random.Below(2)) v = 1u << (FactsOf(type).bits - 1);  // -0

@@ -296,7 +296,7 @@ void TestConvert(void**) {
     const int64_t dst_at = 30000, src_at = 20000 + random.Below(100);
     d.dst = (in ? kSram : global) + dst_at;
     d.src = (in ? global : kSram) + src_at;
-    for (size_t i = 0; i < 65536; ++i) {
+    for (size_t i = 0; i < 65536 && round % 20 == 0; ++i) {
       u.local.sram()[i] = static_cast<uint8_t>(random.Next() >> 20);
       *(w.At(global) + i) = static_cast<uint8_t>(random.Next() >> 20);
     }

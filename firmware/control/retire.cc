@@ -23,10 +23,10 @@ constexpr uint32_t kEventsAtOnce = 256;
 uint64_t pages[kMaxRetired];
 uint32_t count;
 
-// Pages that had one correctable error.  When full the oldest is forgotten.
+// Words that had one correctable error.  When full the oldest is forgotten.
 uint64_t suspects[kSuspects];
 uint32_t suspect_next;
-uint64_t uncorrectable_seen;
+uint64_t link_errors;
 
 // FNV-1a over 64-bit words: finds damage, and nobody is trying to forge a list that only firmware writes.
 uint64_t Check() {
@@ -48,9 +48,9 @@ bool IsRetired(uint64_t page) {
   return false;
 }
 
-bool IsSuspect(uint64_t page) {
+bool IsSuspect(uint64_t address) {
   for (uint64_t suspect : suspects)
-    if (suspect == (page | 1)) return true;  // bit 0 marks an entry in use
+    if (suspect == (address | 1)) return true;  // bit 0 marks an entry in use
   return false;
 }
 
@@ -69,7 +69,7 @@ void RetireAfterError(uint64_t page) {
 }  // namespace
 
 void RetireInit() {
-  uncorrectable_seen = Read64(NPU_MG_SENSOR_ECC_UE);
+  link_errors = Read64(NPU_MG_SENSOR_LINK);
   count = 0;
   const uint64_t magic = Read64(kMagicAt);
   if (magic == 0) return;  // a new device
@@ -92,6 +92,7 @@ Answer RetirePage(uint64_t offset) {
   Store();
   Write32(NPU_MG_PUB_RETIRED, count);
   Log("page ", Hex{offset}, " retired, ", count, " in all");
+  Write64(NPU_MG_ECC_SCRUB, offset);  // whoever still reads it finds what can be saved
   return {};
 }
 
@@ -103,20 +104,27 @@ uint64_t RetiredPage(uint32_t index) {
 }
 
 void EccEvents() {
-  // The hardware names addresses, and counts the uncorrectable ones: if there are any, all addresses of this round are
-  // taken for such, because to retire a good page costs 4 KiB and to keep a bad one costs data.
-  const uint64_t before = uncorrectable_seen;
   for (uint32_t i = 0; i < kEventsAtOnce; ++i) {
-    const uint64_t address = Read64(NPU_MG_SENSOR_ECC_ADDR);
-    uncorrectable_seen = Read64(NPU_MG_SENSOR_ECC_UE);  // after the address, so that its count is in it
-    if (address == ~uint64_t{0}) return;
-    const bool severe = uncorrectable_seen != before;
-    const uint64_t page = address & ~uint64_t{NPU_PAGE_SIZE - 1};
-    if (severe || IsSuspect(page))
-      RetireAfterError(page);
-    else
-      suspects[suspect_next++ % kSuspects] = page | 1;
+    const uint64_t event = Read64(NPU_MG_SENSOR_ECC_ADDR);
+    if (event == ~uint64_t{0}) break;
+    const bool severe = event >> 62 & 1;
+    const uint64_t address = event & ~(uint64_t{3} << 62);
+    if (event >> 63) {
+      Log(severe ? "uncorrectable" : "corrected", " error in the SRAM of core ", address >> 32, " at ",
+          Hex{address & 0xffffffff});
+    } else if (severe || IsSuspect(address)) {
+      RetireAfterError(address & ~uint64_t{NPU_PAGE_SIZE - 1});
+    } else {
+      suspects[suspect_next++ % kSuspects] = address | 1;
+    }
   }
+  const uint64_t link = Read64(NPU_MG_SENSOR_LINK);
+  if (link == link_errors) return;
+  link_errors = link;
+  Event event;
+  event.kind = NPU_FW_EVENT_LINK;
+  event.value[0] = link;
+  PostDeviceEvent(event);
 }
 
 }  // namespace control

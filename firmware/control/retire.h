@@ -18,7 +18,7 @@ Answer RetirePage(uint64_t offset);
 uint32_t RetiredCount();
 uint64_t RetiredPage(uint32_t index);
 // NPU_MG_IRQ_RAS: takes the hardware's ECC events and retires pages: at one uncorrectable error or two correctable
-// ones in a page.
+// ones of one word.  Errors of the link go on to the host.
 void EccEvents();
 
 }  // namespace control

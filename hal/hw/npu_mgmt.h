@@ -91,6 +91,7 @@
 #define NPU_MG_SENSOR_ECC_UE 0x220u   /* RO 64 */
 #define NPU_MG_SENSOR_ECC_ADDR 0x228u /* RO 64: of the oldest unread ECC event (bit 62: uncorrectable; bit 63: SRAM, see NPU_INJ_SRAM); reading takes it away; all ones = none */
 #define NPU_MG_SENSOR_LINK 0x230u     /* RO 64: link errors */
+#define NPU_MG_ECC_SCRUB 0x238u       /* WO 64: offset of a page in device memory: what can be corrected in it is, and is counted */
 #define NPU_MG_CLOCK_KHZ 0x240u       /* RW: core clock; 400000, 600000, 800000 or 1000000 */
 /* Published to the host registers of the same names. */
 #define NPU_MG_HEALTH 0x260u

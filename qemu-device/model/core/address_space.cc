@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "core/address_walk.h"
+#include "core/ecc.h"
 #include "core/footprint.h"
 
 namespace npu::model {
@@ -44,7 +45,12 @@ AddressSpace::AddressSpace(const Platform& platform, uint32_t context, const npu
 
 PageView AddressSpace::Lookup(uint64_t va) const {
   const uint64_t vram = platform_.vram_bytes;
-  const auto load = [&](uint64_t table, uint64_t index) {
+  bool poisoned = false;
+  const auto load = [&](uint64_t table, uint64_t index) -> uint64_t {
+    if (FindBad(table + 8 * index, 8, NPU_ACCESS_READ) != Ecc::kNone) {
+      poisoned = true;
+      return 0;
+    }
     return __atomic_load_n(reinterpret_cast<const uint64_t*>(platform_.vram + table) + index, __ATOMIC_RELAXED);
   };
   const auto table_ok = [&](uint64_t pte) {
@@ -53,6 +59,7 @@ PageView AddressSpace::Lookup(uint64_t va) const {
   const auto leaf = [&](uint64_t pte, uint64_t bytes) {
     PageView page;
     const uint64_t address = pte & NPU_PTE_ADDR_MASK;
+    page.poisoned = poisoned;
     if (!(pte & NPU_PTE_VALID) || address % bytes) return page;
     if (!(pte & NPU_PTE_HOST)) {
       if (bytes > vram || address > vram - bytes) return page;
@@ -66,15 +73,20 @@ PageView AddressSpace::Lookup(uint64_t va) const {
   };
   if (!root_ok_ || va > NPU_VA_MASK) return {};
   const uint64_t root = load(desc_.pt_root, va >> NPU_PT_ROOT_SHIFT);
-  if (!table_ok(root)) return {};
+  PageView none;
+  none.poisoned = poisoned;
+  if (!table_ok(root)) return none;
   const uint64_t mid = load(root & NPU_PTE_ADDR_MASK, (va >> NPU_PT_MID_SHIFT) & (NPU_PT_ENTRIES - 1));
   if (mid & NPU_PTE_LEAF) return leaf(mid, NPU_BIG_PAGE_SIZE);
-  if (!table_ok(mid)) return {};
+  none.poisoned = poisoned;
+  if (!table_ok(mid)) return none;
   return leaf(load(mid & NPU_PTE_ADDR_MASK, (va >> NPU_PAGE_SHIFT) & (NPU_PT_ENTRIES - 1)), NPU_PAGE_SIZE);
 }
 
 bool AddressSpace::ReadBounds(uint32_t number, BoundsView* view, bool* torn) const {
   if (number >= bounds_entries_) return false;
+  const uint64_t at = desc_.bounds_addr + number * sizeof(npu_bounds_entry);
+  view->poisoned = FindBad(at, sizeof(npu_bounds_entry), NPU_ACCESS_READ) != Ecc::kNone;
   const auto* entry = reinterpret_cast<const npu_bounds_entry*>(platform_.vram + desc_.bounds_addr) + number;
   view->ctl = __atomic_load_n(&entry->ctl, __ATOMIC_ACQUIRE);
   view->base = __atomic_load_n(&entry->base, __ATOMIC_RELAXED);
@@ -91,6 +103,7 @@ uint8_t AddressSpace::BoundsKind(uint64_t ptr, npu_access access, BoundsView* vi
   if (number >= NPU_BUF_LOCAL_FIRST) return NPU_FAULT_LOCAL_OOB;  // a core's own table, from outside of that core
   bool torn = false;
   if (!ReadBounds(number, view, &torn)) return NPU_FAULT_UNKNOWN_BUF;
+  if (view->poisoned) return NPU_FAULT_ECC;
   const uint32_t state = NPU_BOUNDS_STATE(view->ctl);
   if (torn || state == NPU_BOUNDS_STATE_FREED) return NPU_FAULT_STALE;
   if (state != NPU_BOUNDS_STATE_LIVE) return NPU_FAULT_UNKNOWN_BUF;
@@ -155,7 +168,8 @@ bool AddressSpace::CheckPages(const Box& box, uint64_t low, uint64_t high, npu_a
   const uint64_t need = PageRights(access);
   Walk walk{*this, {}};
   uint64_t rights = 0;
-  if (!spans) {
+  const bool flawless = !platform_.ecc || !platform_.ecc->armed();
+  if (!spans && flawless) {
     // One look is enough when all of it lies in one page.
     const Span all = walk.Piece(low, high - low, &rights);
     if (all.bytes == high - low && (rights & need) == need) return true;
@@ -174,17 +188,29 @@ bool AddressSpace::CheckPages(const Box& box, uint64_t low, uint64_t high, npu_a
     row = NPU_PTR_VA(row);
     for (uint64_t done = 0; done < width;) {
       const Span piece = walk.Piece(row + done, width - done, &rights);
-      const bool ok = piece.bytes && (rights & need) == need;
+      bool ok = piece.bytes && (rights & need) == need;
       const uint64_t step =
           piece.bytes ? piece.bytes : std::min(width - done, NPU_PAGE_SIZE - ((row + done) & (NPU_PAGE_SIZE - 1)));
       if (!ok && !bad_bytes) {
         DescribeBox(box, access, fault);
-        fault->kind = piece.bytes ? NPU_FAULT_PAGE_PERM : NPU_FAULT_PAGE;
+        fault->kind = walk.page.RefusedKind();
         fault->bad_addr = row + done;
         fault->bad_index[0] = static_cast<uint32_t>(done / box.elem_bytes);
         for (int d = 0; d < 3; ++d) fault->bad_index[d + 1] = static_cast<uint32_t>(index[d]);
       }
       if (!ok) bad_bytes += step;
+      const uint64_t bad = ok && !flawless && piece.host ? FindBad(piece.bus, piece.bytes, access) : Ecc::kNone;
+      if (bad != Ecc::kNone) {
+        if (!bad_bytes) {
+          DescribeBox(box, access, fault);
+          fault->kind = NPU_FAULT_ECC;
+          fault->bad_addr = row + done + bad;
+          fault->bad_index[0] = static_cast<uint32_t>((done + bad) / box.elem_bytes);
+          for (int d = 0; d < 3; ++d) fault->bad_index[d + 1] = static_cast<uint32_t>(index[d]);
+        }
+        bad_bytes += std::min(Ecc::kWord - (piece.bus + bad) % Ecc::kWord, piece.bytes - bad);
+        ok = false;
+      }
       if (ok && spans && !bad_bytes) {
         Span* last = spans->size() > before ? &spans->back() : nullptr;
         const bool joins = last && !last->host == !piece.host && last->bus + last->bytes == piece.bus;
@@ -224,8 +250,30 @@ bool AddressSpace::Atomic(uint64_t ptr, unsigned size, npu_access access, Span* 
   uint64_t rights = 0;
   *span = walk.Piece(NPU_PTR_VA(ptr), size, &rights);
   const uint64_t need = PageRights(access);
-  if (span->bytes && (rights & need) == need) return true;
-  return Refuse(box, span->bytes ? NPU_FAULT_PAGE_PERM : NPU_FAULT_PAGE, access, view, fault);
+  if (!span->bytes || (rights & need) != need) return Refuse(box, walk.page.RefusedKind(), access, view, fault);
+  const uint64_t bad = span->host ? FindBad(span->bus, size, access) : Ecc::kNone;
+  return bad == Ecc::kNone || RefuseWord(ptr, size, bad, access, view, fault);
+}
+
+bool AddressSpace::Flawed(uint64_t offset, uint64_t bytes) const {
+  return platform_.ecc && platform_.ecc->AnyIn(offset, bytes);
+}
+
+uint64_t AddressSpace::FindBad(uint64_t offset, uint64_t bytes, npu_access access) const {
+  if (!platform_.ecc || !platform_.ecc->armed()) return Ecc::kNone;
+  const uint64_t word = platform_.ecc->Access(offset, bytes, access);
+  if (word == Ecc::kNone) return word;
+  return word > offset ? word - offset : 0;
+}
+
+// The access at ptr is good but for a word of memory, at `at` bytes behind its beginning, that cannot be read.
+bool AddressSpace::RefuseWord(uint64_t ptr, uint64_t bytes, uint64_t at, npu_access access, const BoundsView& view,
+                              FaultInfo* fault) const {
+  Refuse(LinearBox(ptr, bytes), NPU_FAULT_ECC, access, view, fault);
+  fault->bad_addr += at;
+  fault->bad_bytes = std::min<uint64_t>(Ecc::kWord, bytes - at);
+  fault->bad_index[0] = static_cast<uint32_t>(at);
+  return false;
 }
 
 bool AddressSpace::Load64(uint64_t ptr, uint64_t* value, FaultInfo* fault) const {

@@ -28,6 +28,7 @@ struct BoundsView {
   uint64_t base = 0;
   uint64_t size = 0;
   uint32_t ctl = 0;
+  bool poisoned = false;  // the entry cannot be read
 };
 
 // One page of an address space: where it is and what the page table allows.
@@ -37,6 +38,11 @@ struct PageView {
   uint64_t va = 0;          // first byte
   uint64_t bytes = 0;       // NPU_PAGE_SIZE or NPU_BIG_PAGE_SIZE; 0: not mapped
   uint64_t rights = 0;      // NPU_PTE_READ | WRITE | EXEC
+  bool poisoned = false;    // not mapped, because a table's word cannot be read
+  // Why an access to the page is refused that it does not allow.
+  uint8_t RefusedKind() const {
+    return bytes ? uint8_t{NPU_FAULT_PAGE_PERM} : poisoned ? uint8_t{NPU_FAULT_ECC} : uint8_t{NPU_FAULT_PAGE};
+  }
 };
 
 // Threads: all methods may run on any number of threads at the same time.  A checked footprint is looked up completely
@@ -92,6 +98,13 @@ class AddressSpace {
   // the answer when there is none).
   bool CheckBounds(uint64_t ptr, uint64_t bytes, npu_access access, BoundsView* view, FaultInfo* fault) const;
   PageView Lookup(uint64_t va) const;
+  bool RefuseWord(uint64_t ptr, uint64_t bytes, uint64_t at, npu_access access, const BoundsView& view,
+                  FaultInfo* fault) const;
+  // Whether [offset, offset + bytes) of device memory has memory errors, so that no look-up may be kept.
+  bool Flawed(uint64_t offset, uint64_t bytes) const;
+  // An access of [offset, offset + bytes) of device memory that was found good otherwise: where in it the first word
+  // lies that cannot be read, or Ecc::kNone.
+  uint64_t FindBad(uint64_t offset, uint64_t bytes, npu_access access) const;
 
  private:
   struct Walk;

@@ -10,7 +10,10 @@ namespace npu::model {
 
 class Core::Impl {
  public:
-  Impl(uint32_t id, const Platform& platform) : id(id), platform(platform) { env.Attach(&hart); }
+  Impl(uint32_t id, const Platform& platform) : id(id), platform(platform) {
+    env.Attach(&hart);
+    local.Attach(platform.ecc, id);
+  }
 
   const uint32_t id;
   const Platform platform;
@@ -212,6 +215,10 @@ void Core::Reset() {
 
 void Core::ForgetContext(const AddressSpace* space) {
   if (impl_->owner == space) Reset();
+}
+
+void Core::CheckSram() {
+  impl_->env.CheckSram();
 }
 
 uint8_t* Core::sram() {

@@ -89,7 +89,10 @@ class Core {
   // The context is being destroyed: forget its translations; the next block finds SRAM cleared.
   void ForgetContext(const AddressSpace* space);
 
-  // For tests.
+  // Errors were put into SRAM (Platform::ecc); not while inside Run.
+  void CheckSram();
+
+  // For tests and for errors.
   uint8_t* sram();
   uint8_t* stack();
 

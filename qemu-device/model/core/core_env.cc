@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "core/ecc.h"
 #include "core/footprint.h"
 
 namespace npu::model {
@@ -84,14 +85,24 @@ const uint8_t* CoreEnv::Code(uint64_t pc, uint64_t* bytes) {
   const uint64_t va = NPU_PTR_VA(pc);
   const PageView page = space_->Lookup(va);
   if (!page.bytes || !(page.rights & NPU_PTE_EXEC)) {
-    RefuseWhole(ScalarBox(pc, 2), page.bytes ? NPU_FAULT_PAGE_PERM : NPU_FAULT_PAGE, NPU_ACCESS_EXEC, &fault.info);
+    RefuseWhole(ScalarBox(pc, 2), page.RefusedKind(), NPU_ACCESS_EXEC, &fault.info);
     FetchFault();
     return nullptr;
   }
   const uint64_t in_page = page.va + page.bytes - va;
   const uint64_t in_buffer = bounds.size - (va - bounds.base);
   *bytes = std::min<uint64_t>({in_page, in_buffer, NPU_PAGE_SIZE});
-  if (page.host) return page.host + (va - page.va);
+  if (page.host) {
+    // Code up to the first word that cannot be read is good.
+    const uint64_t bad = space_->FindBad(page.bus + (va - page.va), *bytes, NPU_ACCESS_EXEC);
+    if (bad != Ecc::kNone && bad < 2) {
+      space_->RefuseWord(pc, 2, bad, NPU_ACCESS_EXEC, bounds, &fault.info);
+      FetchFault();
+      return nullptr;
+    }
+    *bytes = std::min(*bytes, bad);
+    return page.host + (va - page.va);
+  }
   const Platform& platform = space_->platform();
   if (!platform.ops->dma_read(platform.opaque, page.bus + (va - page.va), fetched_, *bytes)) return fetched_;
   RefuseWhole(ScalarBox(pc, 2), NPU_FAULT_BUS, NPU_ACCESS_EXEC, &fault.info);
@@ -112,14 +123,18 @@ bool CoreEnv::Translate(uint64_t va, unsigned size, npu_access access, uint8_t**
     RefuseWhole(box, NPU_FAULT_MISALIGNED, access, &fault.info);
     return false;
   }
-  if (LocalMemory::IsLocal(va)) return (*host = local_.Resolve(box, access, &fault.info));
+  if (LocalMemory::IsLocal(va)) {
+    *host = local_.Resolve(box, access, &fault.info);
+    quick_sram_ = local_.Flawed() ? 0 : kSramBytes;
+    return *host;
+  }
   tlb_.Refresh(*space_);
   BoundsView bounds;
   if (!space_->CheckBounds(va, size, access, &bounds, &fault.info)) return false;
   const PageView page = space_->Lookup(NPU_PTR_VA(va));
   const uint64_t need = access == NPU_ACCESS_READ ? NPU_PTE_READ : NPU_PTE_WRITE;
   if (!page.bytes || !(page.rights & need)) {
-    RefuseWhole(box, page.bytes ? NPU_FAULT_PAGE_PERM : NPU_FAULT_PAGE, access, &fault.info);
+    RefuseWhole(box, page.RefusedKind(), access, &fault.info);
     fault.info.buf_base = bounds.base;
     fault.info.buf_size = bounds.size;
     fault.info.buf_ctl = bounds.ctl;
@@ -128,7 +143,11 @@ bool CoreEnv::Translate(uint64_t va, unsigned size, npu_access access, uint8_t**
   const uint64_t offset = NPU_PTR_VA(va) - page.va;
   *bus = page.bus + offset;
   *host = page.host ? page.host + offset : nullptr;
-  if (page.host) tlb_.Insert(va, bounds, page);
+  if (page.host) {
+    const uint64_t bad = space_->FindBad(*bus, size, access);
+    if (bad != Ecc::kNone) return space_->RefuseWord(va, size, bad, access, bounds, &fault.info);
+    if (!space_->Flawed(*bus & ~uint64_t{NPU_PAGE_SIZE - 1}, NPU_PAGE_SIZE)) tlb_.Insert(va, bounds, page);
+  }
   hart_->cycles += page.host ? kTiming.scalar_memory_cycles : kTiming.scalar_host_cycles;
   return true;
 }

@@ -58,6 +58,8 @@ class CoreEnv {
   void Attach(HartState* hart) { hart_ = hart; }
   void Begin(const LaunchContext& launch, uint32_t block);
   void ForgetTranslations() { tlb_.Clear(); }
+  // Errors were put into SRAM, so that every access to it has to ask.
+  void CheckSram() { quick_sram_ = 0; }
 
   // The last fault that a function below recorded.  pc is 0 when it belongs to the instruction at the hart's pc.
   PipeFault fault;
@@ -99,7 +101,7 @@ class CoreEnv {
     if (va & (size - 1)) return nullptr;
     const uint64_t in_sram = va - NPU_LOCAL_SRAM_BASE, in_stack = va - NPU_LOCAL_STACK_BASE;
     if (in_stack < NPU_LOCAL_STACK_BYTES) return stack_ + in_stack;
-    if (in_sram < kSramBytes) return sram_ + in_sram;
+    if (in_sram < quick_sram_) return sram_ + in_sram;
     uint8_t* p = tlb_.Find(*space_, va, size, right);
     if (p) hart_->cycles += kTiming.scalar_memory_cycles;
     return p;
@@ -151,6 +153,7 @@ class CoreEnv {
   Pipes& pipes_;
   uint8_t* const sram_;
   uint8_t* const stack_;
+  uint64_t quick_sram_ = kSramBytes;  // 0 while SRAM has errors
   HartState* hart_ = nullptr;
   AddressSpace* space_ = nullptr;
   const LaunchContext* launch_ = nullptr;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
 #include "core/local_memory.h"
 
+#include <algorithm>
 #include <cstring>
 
+#include "core/ecc.h"
 #include "core/footprint.h"
 
 namespace npu::model {
@@ -60,6 +62,36 @@ uint8_t LocalMemory::Kind(uint64_t ptr, npu_access access, Entry* entry) const {
   return (entry->ctl & need) == need ? NPU_FAULT_NONE : NPU_FAULT_PERM;
 }
 
+bool LocalMemory::Flawed() const {
+  return ecc_ && ecc_->AnyIn(NPU_INJ_SRAM(core_, 0), kSramBytes);
+}
+
+// The box lies in SRAM.  False: some word of it cannot be read.
+bool LocalMemory::Readable(const Box& box, npu_access access, const Entry& entry, FaultInfo* fault) const {
+  const uint64_t width = box.RowBytes();
+  uint64_t bad_bytes = 0;
+  ForEachRow(box, [&](uint64_t row, const uint64_t* index) {
+    const uint64_t place = NPU_INJ_SRAM(core_, 0) + (NPU_PTR_VA(row) - NPU_LOCAL_SRAM_BASE);
+    const uint64_t word = ecc_->Access(place, width, access);
+    if (word == Ecc::kNone) return true;
+    const uint64_t first = std::max(word, place), end = std::min(word + Ecc::kWord, place + width);
+    if (!bad_bytes) {
+      DescribeBox(box, access, fault);
+      fault->kind = NPU_FAULT_ECC;
+      fault->bad_addr = NPU_PTR_VA(row) + (first - place);
+      fault->bad_index[0] = static_cast<uint32_t>((first - place) / box.elem_bytes);
+      for (int d = 0; d < 3; ++d) fault->bad_index[d + 1] = static_cast<uint32_t>(index[d]);
+      fault->buf_base = entry.base;
+      fault->buf_size = entry.size;
+      fault->buf_ctl = entry.ctl;
+    }
+    bad_bytes += end - first;
+    return true;
+  });
+  if (bad_bytes) fault->bad_bytes = bad_bytes;
+  return !bad_bytes;
+}
+
 uint8_t* LocalMemory::Resolve(const Box& box, npu_access access, FaultInfo* fault) {
   Entry entry{};
   const uint8_t kind = Kind(box.ptr, access, &entry);
@@ -69,6 +101,7 @@ uint8_t* LocalMemory::Resolve(const Box& box, npu_access access, FaultInfo* faul
   if (kind == NPU_FAULT_NONE && inside) {
     const uint64_t va = NPU_PTR_VA(box.ptr);
     if (entry.base == NPU_LOCAL_STACK_BASE) return stack_.get() + (va - NPU_LOCAL_STACK_BASE);
+    if (ecc_ && ecc_->armed() && !Readable(box, access, entry, fault)) return nullptr;
     return sram_.get() + (va - NPU_LOCAL_SRAM_BASE);
   }
   if ((kind == NPU_FAULT_NONE || kind == NPU_FAULT_PERM) && !inside) {

@@ -18,6 +18,9 @@ class LocalMemory {
 
   uint8_t* sram() { return sram_.get(); }
   uint8_t* stack() { return stack_.get(); }
+  // Whose errors SRAM may have: those of this core.  Before use; nullptr: none.
+  void Attach(Ecc* ecc, uint32_t core) { ecc_ = ecc, core_ = core; }
+  bool Flawed() const;
 
   // SRAM and stack as after power-on.
   void Scrub();
@@ -48,6 +51,10 @@ class LocalMemory {
     uint32_t ctl;  // as npu_bounds_entry::ctl
   };
   uint8_t Kind(uint64_t ptr, npu_access access, Entry* entry) const;
+  bool Readable(const Box& box, npu_access access, const Entry& entry, FaultInfo* fault) const;
+
+  Ecc* ecc_ = nullptr;
+  uint32_t core_ = 0;
 
   std::unique_ptr<uint8_t[]> sram_;
   std::unique_ptr<uint8_t[]> stack_;

@@ -14,12 +14,15 @@
 
 namespace npu::model {
 
+class Ecc;
+
 // The surroundings of the model.  Constant after construction; shared by all threads.
 struct Platform {
   uint8_t* vram = nullptr;
   uint64_t vram_bytes = 0;
   const npu_model_host_ops* ops = nullptr;
   void* opaque = nullptr;
+  Ecc* ecc = nullptr;  // nullptr: memory is perfect
 };
 
 inline constexpr uint8_t kNoOperand = 0xff;

@@ -14,6 +14,7 @@
 #include "core/core.h"
 #include "core/timing.h"
 #include "device/rom.h"
+#include "npu_mgmt.h"
 #include "npu_regs.h"
 #include "npu_thread_name.h"
 
@@ -94,7 +95,7 @@ Device::Device(const npu_model_config& config, std::vector<uint8_t> rom, uint64_
       power_on_(std::chrono::steady_clock::now()),
       ops_(WrappedOps()) {
   DispatcherConfig d;
-  d.platform = {static_cast<uint8_t*>(config_.memory), config_.memory_bytes, &ops_, this};
+  d.platform = {static_cast<uint8_t*>(config_.memory), config_.memory_bytes, &ops_, this, &ecc_};
   d.cores = config_.cores;
   d.queues = config_.queues;
   d.threads = config_.threads;
@@ -117,12 +118,13 @@ void Device::ControlMain() {
   npu_name_thread("npu-control");
   std::unique_lock lock(request_mu_);
   while (true) {
-    request_.wait(lock, [this] { return reset_requested_ || exit_; });
+    request_.wait(lock, [this] { return reset_requested_ || disarm_requested_ || !flaws_.empty() || exit_; });
     if (exit_) return;
     lock.unlock();
     {
       std::lock_guard control(control_mu_);
       ResetIfRequested();
+      CarryOutRequests();
     }
     lock.lock();
   }
@@ -140,11 +142,40 @@ void Device::ResetIfRequested() {
   if (!reset_requested_) resetting_.store(false, std::memory_order_release);
 }
 
+// Memory errors come and go while no engine runs, so that each access finds a word either good or bad.
+void Device::CarryOutRequests() {
+  std::deque<Flaw> flaws;
+  bool disarm = false;
+  {
+    std::lock_guard lock(request_mu_);
+    flaws.swap(flaws_);
+    disarm = disarm_requested_;
+    disarm_requested_ = false;
+  }
+  if (flaws.empty() && !disarm) return;
+  dispatcher_->Pause();
+  if (disarm) ecc_.Disarm();
+  PlaceFlaws(flaws);
+  if (!paused_) dispatcher_->Resume();
+}
+
+// Some word with an error was read.
+void Device::EccNews() {
+  LatchEvents(NPU_EVENT_RAS);
+  RaiseMgmt(NPU_MG_IRQ_RAS);
+}
+
 void Device::ResetAll() {
   dispatcher_->Pause();
   mgmt_->Reset();
   dispatcher_->Reset();
   ResetRegisters();
+  {
+    std::lock_guard lock(request_mu_);
+    disarm_requested_ = false;
+    flaws_.clear();
+  }
+  ecc_.Reset(false);
   if (!paused_) dispatcher_->Resume();
 }
 
@@ -161,7 +192,8 @@ void Device::ResetRegisters() {
     *word = 0;
   inj_done_ = 0;
   fault_count_ = 0;
-  for (Armed* armed : {&hang_, &lost_irq_, &dma_error_}) armed->left = 0;
+  link_errors_ = 0;
+  for (Armed* armed : {&hang_, &lost_irq_, &dma_error_, &link_error_}) armed->left = 0;
   sensors_.Reset(TimeNs());
 }
 
@@ -175,6 +207,7 @@ void Device::Reset(npu_model_reset kind) {
     resetting_.store(false, std::memory_order_release);
   }
   if (kind != NPU_MODEL_RESET_COLD) return;
+  ecc_.Reset(true);
   // Pages that were never touched stay so: most of device memory costs nothing.
   static constexpr uint8_t kZero[NPU_PAGE_SIZE] = {};
   auto* memory = static_cast<uint8_t*>(config_.memory);

@@ -7,12 +7,14 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "core/ecc.h"
 #include "device/bus.h"
 #include "device/dispatcher.h"
 #include "device/sensors.h"
@@ -60,7 +62,15 @@ class Device final : public MgmtPort, public DeviceBus {
   };
   // An injection that is armed: how often it still is to happen.
   struct Armed {
+    const char* what;  // for the log
     std::atomic<uint32_t> left{0};
+  };
+  // Memory errors that wait for a moment without running engines.
+  struct Flaw {
+    bool uncorrectable;
+    uint32_t count;
+    uint64_t target;
+    uint32_t seed;
   };
 
   Device(const npu_model_config& config, std::vector<uint8_t> rom, uint64_t uuid);
@@ -86,14 +96,24 @@ class Device final : public MgmtPort, public DeviceBus {
   // inject.cc
   void WriteInjection(uint32_t command);
   void DisarmInjections();
+  uint32_t CheckFlaw(const Flaw& flaw) const;
+  uint32_t RequestFlaw(const Flaw& flaw);
+  void PlaceFlaws(const std::deque<Flaw>& flaws);
+  void PlaceFlaw(const Flaw& flaw, uint64_t* cores);
+  bool LinkFails();
+  bool AccessFails();
+  void LinkError();
   uint32_t ArmInjection(uint32_t kind, uint32_t count, uint64_t target);
   bool Take(Armed& armed);
+  void Injected(const char* what);
   npu_model_host_ops WrappedOps();
 
   // device.cc
   void ResetAll();
   void ResetRegisters();
   void ResetIfRequested();
+  void CarryOutRequests();
+  void EccNews();
   void ControlMain();
 
   const npu_model_config config_;
@@ -108,7 +128,10 @@ class Device final : public MgmtPort, public DeviceBus {
   std::atomic<uint32_t> fw_size_{0}, mbox_db_{0}, mbox_ack_{0};
   std::atomic<uint32_t> inj_kind_{0}, inj_count_{0}, inj_seed_{0}, inj_status_{0};
   std::atomic<uint64_t> inj_done_{0}, fault_count_{0};
-  Armed hang_, lost_irq_, dma_error_;
+  Armed hang_{"a hang", {}}, lost_irq_{"a lost interrupt", {}}, dma_error_{"a host memory error", {}},
+      link_error_{"a link error", {}};
+  std::atomic<bool> link_fails_{false};  // the armed link errors are not corrected
+  std::atomic<uint64_t> link_errors_{0};
   std::atomic<Hang> hang_kind_{Hang::kNone};  // of the armed hangs
 
   // Published by the firmware: written by the management thread.
@@ -117,16 +140,20 @@ class Device final : public MgmtPort, public DeviceBus {
   std::atomic<uint32_t> db_queue_{0}, ctx_result_{0};
   Sensors sensors_;
 
+  Ecc ecc_{[this] { EccNews(); }};
+
   // Guards the three below and makes pauses and resets take turns.  Held across waiting for workers, so never taken by
   // register accesses; host operations do not need it.
   std::mutex control_mu_;
   bool paused_ = false;  // by Pause
 
-  // The control thread carries out NPU_CTRL_RESET, because the writer must not wait.  Guards the request; taken inside
-  // of control_mu_.
+  // The control thread carries out what has to wait for the engines, because the writer of a register must not wait:
+  // NPU_CTRL_RESET and memory errors.  Guards the requests; taken inside of control_mu_.
   std::mutex request_mu_;
   std::condition_variable request_;
   bool reset_requested_ = false;
+  bool disarm_requested_ = false;  // of memory errors; before flaws_
+  std::deque<Flaw> flaws_;
   bool exit_ = false;
   std::atomic<bool> resetting_{false};
 

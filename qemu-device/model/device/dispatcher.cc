@@ -296,6 +296,14 @@ void Dispatcher::InvalidateTranslations(uint32_t context) {
   CollectTlbAcks();
 }
 
+void Dispatcher::MemoryFlawed(uint64_t cores) {
+  std::lock_guard lock(mu_);
+  for (uint32_t i = 1; i < NPU_MAX_CONTEXTS; ++i)
+    if (contexts_[i]) contexts_[i]->space.InvalidateTranslations();
+  for (uint32_t i = 0; i < cores_; ++i)
+    if (cores >> i & 1) units_[i]->core.CheckSram();
+}
+
 void Dispatcher::CollectTlbAcks() {
   if (!tlb_pending_.load(std::memory_order_seq_cst)) return;
   bool moved = false;

@@ -60,6 +60,9 @@ class Dispatcher {
   // Host side; any thread, never waits for work.
   void Doorbell(uint32_t queue, uint64_t offset, uint64_t value, unsigned size);
   void InvalidateTranslations(uint32_t context);  // or NPU_TLB_INV_ALL
+  // Only while paused: errors were put into memory, and into the SRAM of these cores.
+  void MemoryFlawed(uint64_t cores);
+  uint8_t* sram(uint32_t core) { return units_[core]->core.sram(); }
   uint32_t tlb_requests() const { return tlb_req_.load(std::memory_order_acquire); }
   uint32_t tlb_acks() const { return tlb_ack_.load(std::memory_order_acquire); }
   uint64_t TimeCycles() const { return time_cycles_.load(std::memory_order_relaxed); }
@@ -135,6 +138,7 @@ class Dispatcher {
   static bool MustYield(const Slot& slot);
   bool SyncStatus(Slot& slot);
   bool Fetch(Slot& slot, Step* step);
+  bool PacketReadable(Slot& slot, uint64_t at);
   Step Execute(Slot& slot, uint32_t index);
   bool FinishPacket(Slot& slot);
   bool PublishCounters(Slot& slot);

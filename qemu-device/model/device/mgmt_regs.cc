@@ -83,13 +83,17 @@ bool Device::MgmtReadSensor(uint32_t offset, uint64_t* value) {
     case NPU_MG_SENSOR_BUSY:
       *value = busy;
       return true;
-    // This unit has no ECC model: nothing was ever corrected, and there is no address to tell.
     case NPU_MG_SENSOR_ECC_CE:
+      *value = ecc_.corrected();
+      return true;
     case NPU_MG_SENSOR_ECC_UE:
-      *value = 0;
+      *value = ecc_.uncorrected();
       return true;
     case NPU_MG_SENSOR_ECC_ADDR:
-      *value = ~0ull;
+      *value = ecc_.TakeEvent();
+      return true;
+    case NPU_MG_SENSOR_LINK:
+      *value = link_errors_;
       return true;
     case NPU_MG_CLOCK_KHZ:
       *value = sensors_.clock_khz();
@@ -128,7 +132,7 @@ bool Device::MgmtRead(uint32_t offset, unsigned size, uint64_t* value) {
   // The size comes first: some reads have side effects, which an access of the wrong size must not have.
   bool wide = offset == NPU_MG_MBOX_ADDR || offset == NPU_MG_CTX_TABLE || offset == NPU_MG_QUEUE_TABLE ||
               offset == NPU_MG_MEM_SIZE || offset == NPU_MG_DB_WPTR || offset == NPU_MG_CORE_STUCK ||
-              offset == NPU_MG_SENSOR_ENERGY || (offset >= NPU_MG_SENSOR_BUSY && offset <= NPU_MG_SENSOR_ECC_ADDR);
+              offset == NPU_MG_SENSOR_ENERGY || (offset >= NPU_MG_SENSOR_BUSY && offset <= NPU_MG_SENSOR_LINK);
   if (size != (wide ? 8u : 4u)) return false;
   return MgmtReadQueues(offset, value) || MgmtReadSensor(offset, value);
 }
@@ -155,6 +159,10 @@ bool Device::MgmtWrite(uint32_t offset, unsigned size, uint64_t value) {
     return dispatcher_->WriteSlot(slot, (offset - NPU_MG_SLOT_OFFSET) % NPU_MG_SLOT_STRIDE, size, value);
   }
   if (size == 8 && offset == NPU_MG_DB_WPTR) return MgmtWriteSelected(offset, value);
+  if (size == 8 && offset == NPU_MG_ECC_SCRUB) {
+    ecc_.Scrub(value & ~uint64_t{NPU_PAGE_SIZE - 1}, NPU_PAGE_SIZE);
+    return true;
+  }
   if (size == 8 && offset == NPU_MG_CORE_RESET) {
     dispatcher_->ResetCores(value);
     return true;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstring>
 
+#include "core/ecc.h"
 #include "device/dispatcher.h"
 #include "device/packet_check.h"
 #include "npu_mgmt.h"
@@ -68,6 +69,22 @@ bool Dispatcher::SyncStatus(Slot& slot) {
   return true;
 }
 
+// False: a word of the packet has an uncorrectable error; the record says which.
+bool Dispatcher::PacketReadable(Slot& slot, uint64_t at) {
+  if (!platform_.ecc || !platform_.ecc->armed()) return true;
+  const uint64_t bad = platform_.ecc->Access(at, NPU_PACKET_BYTES, NPU_ACCESS_READ);
+  if (bad == Ecc::kNone) return true;
+  slot.packet = {};
+  slot.in_work = true;
+  FaultKind(slot, NPU_FAULT_ECC, 0);
+  slot.record.access = NPU_ACCESS_READ;
+  slot.record.addr = at;  // the ring is in no address space: offsets in device memory
+  slot.record.size = NPU_PACKET_BYTES;
+  slot.record.bad_addr = bad;
+  slot.record.bad_bytes = Ecc::kWord;
+  return false;
+}
+
 // Copies the next packet into the slot and checks the copy.  False: *step says why there is none.
 bool Dispatcher::Fetch(Slot& slot, Step* step) {
   QueueState& q = *slot.q;
@@ -96,6 +113,10 @@ bool Dispatcher::Fetch(Slot& slot, Step* step) {
       return false;
     }
     uint64_t at = slot.desc.ring_addr + (rptr & (packets - 1)) * NPU_PACKET_BYTES;
+    if (!PacketReadable(slot, at)) {
+      *step = Step::kFault;
+      return false;
+    }
     CopyIn(&slot.packet, platform_.vram + at, sizeof(slot.packet));
   }
   slot.in_work = true;

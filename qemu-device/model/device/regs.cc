@@ -171,8 +171,13 @@ bool Device::Register(uint32_t offset, uint64_t* value, bool* wide) {
       *value = pub_throttle_;
       return true;
     case NPU_REG_ECC_CE:
+      *value = ecc_.corrected(), *wide = true;
+      return true;
     case NPU_REG_ECC_UE:
-      *value = 0, *wide = true;
+      *value = ecc_.uncorrected(), *wide = true;
+      return true;
+    case NPU_REG_LINK_ERRORS:
+      *value = link_errors_, *wide = true;
       return true;
     case NPU_REG_RETIRED_PAGES:
       *value = pub_retired_;

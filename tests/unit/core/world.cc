@@ -54,7 +54,7 @@ World::World() : vram(kVram), host(kHostBytes) {
   ops.dma_store64 = Store64;
   ops.dma_load64 = Load64;
   ops.dma_cmpxchg = Exchange;
-  platform = {vram.data(), vram.size(), &ops, this};
+  platform = {vram.data(), vram.size(), &ops, this, &ecc};
   ctx.flags = NPU_CTX_VALID;
   ctx.pt_root = kRoot;
   ctx.bounds_addr = kBounds;

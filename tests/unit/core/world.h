@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/core.h"
+#include "core/ecc.h"
 #include "core/local_memory.h"
 #include "core/pipes.h"
 #include "core/unit.h"
@@ -47,6 +48,8 @@ class World {
   Snapshot Save(const uint8_t* sram = nullptr) const;
 
   std::vector<uint8_t> vram, host;
+  uint32_t ecc_news = 0;  // how often an error was counted
+  model::Ecc ecc{[this] { ++ecc_news; }};
   model::Platform platform;
   npu_model_host_ops ops{};
   npu_ctx_desc ctx{};
@@ -64,7 +67,10 @@ class World {
 
 // The units without a hart.
 struct Units {
-  explicit Units(World& world) : unit{local, counters} { unit.space = world.space.get(); }
+  explicit Units(World& world) : unit{local, counters} {
+    unit.space = world.space.get();
+    local.Attach(&world.ecc, 0);
+  }
   model::LocalMemory local;
   npu_counters counters{};
   model::Unit unit;

@@ -309,7 +309,7 @@ bool FakeDevice::MgmtRead(uint32_t offset, unsigned size, uint64_t* value) {
       {NPU_MG_SENSOR_TEMP, 4, static_cast<uint32_t>(temperature)},
       {NPU_MG_SENSOR_POWER, 4, 12'345},
       {NPU_MG_SENSOR_BUSY, 8, busy},
-      {NPU_MG_SENSOR_ECC_UE, 8, ecc_ue},
+      {NPU_MG_SENSOR_LINK, 8, link},
       {NPU_MG_CORE_STUCK, 8, stuck},
   };
   for (const Register& r : plain) {
@@ -346,6 +346,8 @@ bool FakeDevice::MgmtWrite(uint32_t offset, unsigned size, uint64_t value) {
                         (offset - NPU_MG_SLOT_OFFSET) % NPU_MG_SLOT_STRIDE, size, value);
     } else if (offset == NPU_MG_DB_WPTR && size == 8) {
       if (queues[selected_].dead && queues[selected_].slot < 0) queues[selected_].wptr = value;
+    } else if (offset == NPU_MG_ECC_SCRUB && size == 8) {
+      scrubs.push_back(value);
     } else if (offset == NPU_MG_CORE_RESET && size == 8) {
       ResetCores(value);
     } else if (size != 4) {

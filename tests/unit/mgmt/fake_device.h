@@ -85,8 +85,8 @@ class FakeDevice : public npu::model::MgmtPort {
   uint64_t hung = 0;        // of those, cores that a reset does not bring back
   uint64_t core_resets = 0;
   int32_t temperature = 45'000;
-  uint64_t busy = 0, ecc_ue = 0;
-  std::vector<uint64_t> ecc;
+  uint64_t busy = 0, link = 0;
+  std::vector<uint64_t> ecc, scrubs;
   uint32_t clock_khz = 0, health = ~0u, throttle = ~0u, active_queues = ~0u, retired = ~0u, utilisation = ~0u;
   std::vector<uint32_t> map_order;  // queues as they were mapped
   uint32_t state_changes = 0;

@@ -304,7 +304,8 @@ void RetiredPages(void**) {
   rmdir(dir);
 }
 
-// One correctable error is forgiven, the second in the page retires it; an uncorrectable one at once.
+// One correctable error is forgiven, the second at the same place retires the page; an uncorrectable one at once.  Each
+// retired page is scrubbed.  Errors of SRAM retire nothing, those of the link are told.
 void EccRetiresPages(void**) {
   Rig rig;
   rig.Boot();
@@ -312,13 +313,15 @@ void EccRetiresPages(void**) {
   rig.device.RaiseRas();
   assert_true(rig.device.WaitFor([&] { return rig.device.ecc.empty(); }));
   assert_int_equal(rig.Command(NPU_ADMIN_GET_RETIRED).arg[0], 0);
-  rig.device.With([&] { rig.device.ecc = {0x9ff8}; });
+  rig.device.With([&] { rig.device.ecc = {0x9ff8, NPU_INJ_SRAM(2, 0x40) | 1ull << 62, NPU_INJ_SRAM(2, 0x40)}; });
+  rig.device.RaiseRas();
+  assert_true(rig.device.WaitFor([&] { return rig.device.ecc.empty(); }));
+  assert_int_equal(rig.Command(NPU_ADMIN_GET_RETIRED).arg[0], 0);
+  assert_true(rig.LogContains("uncorrectable error in the SRAM of core 2 at 0x40"));
+  rig.device.With([&] { rig.device.ecc = {0x9008}; });
   rig.device.RaiseRas();
   assert_true(rig.device.WaitFor([&] { return rig.device.retired == 1; }));
-  rig.device.With([&] {
-    rig.device.ecc = {0x20010};
-    rig.device.ecc_ue = 1;
-  });
+  rig.device.With([&] { rig.device.ecc = {0x20010 | 1ull << 62}; });
   rig.device.RaiseRas();
   assert_true(rig.device.WaitFor([&] { return rig.device.retired == 2; }));
   const Rig::Answer event = rig.Command(NPU_ADMIN_GET_EVENT);
@@ -326,6 +329,22 @@ void EccRetiresPages(void**) {
   assert_int_equal(event.arg[1], 0x9000);
   assert_int_equal(rig.Command(NPU_ADMIN_GET_EVENT).arg[1], 0x20000);
   assert_int_equal(rig.Command(NPU_ADMIN_GET_EVENT).arg[0], NPU_FW_EVENT_NONE);
+  rig.device.With([&] {
+    assert_true(rig.device.scrubs == (std::vector<uint64_t>{0x9000, 0x20000}));
+    rig.device.host_events = 0;
+    rig.device.link = 3;
+  });
+  rig.device.RaiseRas();
+  assert_true(rig.device.WaitFor([&] { return rig.device.host_events & NPU_EVENT_FW_MSG; }));
+  const Rig::Answer link = rig.Command(NPU_ADMIN_GET_EVENT);
+  assert_true(link.arg[0] == NPU_FW_EVENT_LINK && link.arg[1] == 3);
+  // When there is no room for more the device is not what it was.
+  for (uint64_t i = 0; i < 62; ++i) {
+    rig.device.With([&] { rig.device.ecc = {(0x100000 + i * 4096) | 1ull << 62}; });
+    rig.device.RaiseRas();
+    assert_true(rig.device.WaitFor([&] { return rig.device.retired == i + 3; }));
+  }
+  assert_true(rig.device.WaitFor([&] { return rig.device.health == NPU_HEALTH_DEGRADED; }));
 }
 
 }  // namespace

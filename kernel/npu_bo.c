@@ -35,7 +35,8 @@ static void npu_bo_unmap_dma(struct npu_device *ndev, struct npu_bo *bo)
 	mutex_unlock(&ndev->bo_lock);
 }
 
-static void npu_bo_free_pages(struct npu_device *ndev, struct npu_bo *bo)
+/* Gives back what npu_bo_get_host() took. */
+void npu_bo_put_host(struct npu_device *ndev, struct npu_bo *bo)
 {
 	u64 n = bo->base.size >> PAGE_SHIFT;
 
@@ -43,6 +44,7 @@ static void npu_bo_free_pages(struct npu_device *ndev, struct npu_bo *bo)
 		return;
 	npu_bo_unmap_dma(ndev, bo);
 	sg_free_table(&bo->sgt);
+	memset(&bo->sgt, 0, sizeof(bo->sgt));
 	for (u64 i = 0; i < n && bo->pages[i]; i++)
 		__free_page(bo->pages[i]);
 	kvfree(bo->pages);
@@ -53,7 +55,7 @@ static void npu_bo_free_pages(struct npu_device *ndev, struct npu_bo *bo)
 static void npu_bo_release(struct npu_device *ndev, struct npu_bo *bo)
 {
 	npu_mm_free(ndev, &bo->blocks);
-	npu_bo_free_pages(ndev, bo);
+	npu_bo_put_host(ndev, bo);
 	kvfree(bo->runs);
 	drm_gem_object_release(&bo->base);
 	kfree(bo);
@@ -65,18 +67,18 @@ static void npu_bo_free(struct drm_gem_object *obj)
 	struct npu_bo *bo = to_npu_bo(obj);
 	bool lost;
 
-	npu_bo_charge(bo, -(s64)obj->size);
-	if (bo->account)
-		npu_account_put(bo->account);
-	bo->account = NULL;
-
 	mutex_lock(&ndev->bo_lock);
+	npu_evict_forget(ndev, bo);
 	/* A wedged device may still read and write it.  A reset ends that, and the wedged state. */
 	lost = npu_is_wedged(ndev) && bo->kind != NPU_BO_KIND_DOORBELL;
 	list_del_init(&bo->node);
 	if (lost)
 		list_add(&bo->node, &ndev->lost_bos);
 	mutex_unlock(&ndev->bo_lock);
+	npu_bo_charge(bo, -(s64)obj->size);
+	if (bo->account)
+		npu_account_put(bo->account);
+	bo->account = NULL;
 
 	if (lost)
 		drm_gem_free_mmap_offset(obj);
@@ -91,7 +93,8 @@ static const struct drm_gem_object_funcs npu_bo_funcs = {
 	.vm_ops = &npu_bo_vm_ops,
 };
 
-static int npu_bo_alloc_device(struct npu_device *ndev, struct npu_bo *bo)
+/* Takes device memory for a buffer that has none, without clearing its runs on failure. */
+int npu_bo_get_device(struct npu_device *ndev, struct npu_bo *bo)
 {
 	struct gpu_buddy_block *block;
 	u64 size = 0, next = 0;
@@ -191,7 +194,8 @@ static int npu_bo_host_runs(struct npu_device *ndev, struct npu_bo *bo)
 	return (bo->flags & NPU_BO_CONTIGUOUS) && bo->num_runs != 1 ? -ENOMEM : 0;
 }
 
-static int npu_bo_alloc_host(struct npu_device *ndev, struct npu_bo *bo)
+/* Takes host memory for a buffer; on failure npu_bo_put_host() gives back what there is. */
+int npu_bo_get_host(struct npu_device *ndev, struct npu_bo *bo)
 {
 	const gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 	u64 n = bo->base.size >> PAGE_SHIFT;
@@ -204,6 +208,8 @@ static int npu_bo_alloc_host(struct npu_device *ndev, struct npu_bo *bo)
 	 */
 	if ((s64)n > si_mem_available() || n > UINT_MAX)
 		return -ENOMEM;
+	/* Kept from a device that did not answer, which has been reset since. */
+	npu_bo_put_host(ndev, bo);
 	bo->pages = kvcalloc(n, sizeof(*bo->pages), gfp);
 	if (!bo->pages)
 		return -ENOMEM;
@@ -230,6 +236,7 @@ static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kin
 	bo->kind = kind;
 	bo->flags = flags;
 	INIT_LIST_HEAD(&bo->blocks);
+	INIT_LIST_HEAD(&bo->lru);
 	bo->base.funcs = &npu_bo_funcs;
 	drm_gem_private_object_init(&ndev->drm, &bo->base, size);
 
@@ -247,7 +254,7 @@ static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kin
  * @flags: NPU_BO_*
  * @account: charged with it, or NULL
  *
- * Return: the buffer with one reference, or -ENOSPC, -ENOMEM, -EOPNOTSUPP.
+ * Return: the buffer with one reference, or -ENOSPC, NPU_NO_ROOM, -ENOMEM, -EOPNOTSUPP.
  */
 struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 size, u32 flags,
 			  struct npu_account *account)
@@ -258,9 +265,9 @@ struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 si
 	if (IS_ERR(bo))
 		return bo;
 	if (kind == NPU_BO_KIND_DEVICE)
-		ret = npu_bo_alloc_device(ndev, bo);
+		ret = npu_bo_get_device(ndev, bo);
 	else
-		ret = npu_bo_alloc_host(ndev, bo);
+		ret = npu_bo_get_host(ndev, bo);
 	if (!ret)
 		ret = drm_gem_create_mmap_offset(&bo->base);
 	if (ret) {
@@ -272,6 +279,7 @@ struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 si
 		bo->account = account;
 		npu_bo_charge(bo, size);
 	}
+	npu_bo_touch(bo);
 	return bo;
 }
 
@@ -324,13 +332,16 @@ void *npu_bo_host_ptr(struct npu_bo *bo, u64 offset)
 	return page_address(bo->pages[offset >> PAGE_SHIFT]) + offset_in_page(offset);
 }
 
-/* Reads an aligned 64-bit value.  For device memory the caller holds drm_dev_enter(). */
+/*
+ * Reads an aligned 64-bit value.  For device memory the caller holds drm_dev_enter(), and
+ * npu_recovery.lock for reading.
+ */
 u64 npu_bo_read64(struct npu_bo *bo, u64 offset)
 {
 	struct npu_device *ndev = to_npu_device(bo->base.dev);
 	u64 len;
 
-	if (bo->kind == NPU_BO_KIND_HOST)
+	if (npu_bo_in_host(bo))
 		return READ_ONCE(*(u64 *)npu_bo_host_ptr(bo, offset));
 	return readq(ndev->mem + npu_bo_addr(bo, offset, &len));
 }
@@ -414,6 +425,23 @@ static int npu_bo_check_create(struct npu_device *ndev, const struct drm_npu_bo_
 	return 0;
 }
 
+static int npu_bo_create(struct npu_file *file, enum npu_bo_kind kind, u64 size,
+			 struct npu_bo **bo)
+{
+	struct npu_device *ndev = file->ndev;
+	int idx, ret;
+
+	if (kind == NPU_BO_KIND_DEVICE &&
+	    !npu_evict_allows(ndev, atomic64_read(&file->account->device_bytes), size))
+		return -ENOSPC;
+	ret = npu_enter(ndev, &idx);
+	if (ret)
+		return ret;
+	*bo = npu_bo_new(ndev, kind, size, 0, file->account);
+	npu_exit(ndev, idx);
+	return PTR_ERR_OR_ZERO(*bo);
+}
+
 int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct npu_device *ndev = to_npu_device(drm);
@@ -423,7 +451,7 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 	struct npu_bo *bo;
 	u32 handle;
 	u64 size;
-	int idx, ret;
+	int ret;
 
 	ret = npu_bo_check_create(ndev, args);
 	if (ret)
@@ -432,18 +460,15 @@ int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *fil
 		drm_dbg(drm, "bo_create: the file has no context\n");
 		return -EINVAL;
 	}
-	ret = npu_enter(ndev, &idx);
-	if (ret)
-		return ret;
-
 	size = PAGE_ALIGN(args->size);
 	kind = args->flags == DRM_NPU_BO_DEVICE ? NPU_BO_KIND_DEVICE : NPU_BO_KIND_HOST;
-	bo = npu_bo_new(ndev, kind, size, 0, nfile->account);
-	npu_exit(ndev, idx);
-	if (IS_ERR(bo)) {
-		drm_dbg(drm, "bo_create: %llu bytes of %s memory: %pe\n", size,
-			kind == NPU_BO_KIND_DEVICE ? "device" : "host", bo);
-		return PTR_ERR(bo);
+	do {
+		ret = npu_bo_create(nfile, kind, size, &bo);
+	} while (npu_evict_retry(ndev, size, &ret));
+	if (ret) {
+		drm_dbg(drm, "bo_create: %llu bytes of %s memory: %d\n", size,
+			kind == NPU_BO_KIND_DEVICE ? "device" : "host", ret);
+		return ret;
 	}
 
 	ret = drm_gem_handle_create(file, &bo->base, &handle);

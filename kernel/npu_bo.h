@@ -4,6 +4,7 @@
 #define NPU_BO_H
 
 #include <linux/scatterlist.h>
+#include <linux/seq_file.h>
 
 #include <drm/drm_gem.h>
 
@@ -27,17 +28,23 @@ struct npu_run {
 
 /**
  * struct npu_bo - a buffer
- * @base: GEM object; its reservation lock guards @revoked and @blocked
+ * @base: GEM object; its reservation lock guards @pins, @revoked, @blocked, and where it is:
+ *        @blocks, @pages, @sgt, @runs and @evicted, which change only with npu_recovery.lock
+ *        held for writing as well, so that either is enough to read them
  * @kind: where its memory is
  * @flags: NPU_BO_*
  * @account: whom it is charged to, or NULL
  * @node: in npu_device.bo_list, or lost_bos
+ * @lru: in npu_device.evict, if it can be moved
  * @blocks: device memory
  * @pages: host pages
  * @sgt: DMA mapping of @pages
  * @mapped: @sgt is mapped; cleared under npu_device.bo_lock when the device is removed
  * @runs: device addresses, in order
  * @num_runs: entries of @runs
+ * @evicted: device memory that is in host memory for the time being
+ * @pins: while not 0 it stays where it is
+ * @name: what its process calls it; under npu_device.bo_lock
  * @queue: whose doorbell it is
  * @revoked: user space lost its mappings and gets no new ones
  * @blocked: user space lost its mappings and waits for new ones
@@ -48,12 +55,16 @@ struct npu_bo {
 	u32 flags;
 	struct npu_account *account;
 	struct list_head node;
+	struct list_head lru;
 	struct list_head blocks;
 	struct page **pages;
 	struct sg_table sgt;
 	bool mapped;
 	struct npu_run *runs;
 	u32 num_runs;
+	bool evicted;
+	u32 pins;
+	char name[DRM_NPU_NAME_BYTES];
 	u32 queue;
 	bool revoked;
 	bool blocked;
@@ -64,9 +75,18 @@ static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 	return container_of(obj, struct npu_bo, base);
 }
 
+/* Its addresses are bus addresses, and its contents in @pages. */
+static inline bool npu_bo_in_host(struct npu_bo *bo)
+{
+	return bo->kind == NPU_BO_KIND_HOST || bo->evicted;
+}
+
 struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 size, u32 flags,
 			  struct npu_account *account);
 struct npu_bo *npu_bo_new_doorbell(struct npu_device *ndev, u32 queue);
+int npu_bo_get_device(struct npu_device *ndev, struct npu_bo *bo);
+int npu_bo_get_host(struct npu_device *ndev, struct npu_bo *bo);
+void npu_bo_put_host(struct npu_device *ndev, struct npu_bo *bo);
 u64 npu_bo_addr(struct npu_bo *bo, u64 offset, u64 *len);
 void *npu_bo_host_ptr(struct npu_bo *bo, u64 offset);
 u64 npu_bo_read64(struct npu_bo *bo, u64 offset);
@@ -75,8 +95,14 @@ void npu_bo_unshare(struct npu_bo *bo, struct npu_file *file);
 void npu_bo_revoke(struct npu_bo *bo);
 void npu_bo_block(struct npu_bo *bo, bool blocked);
 void npu_bo_put(struct npu_bo *bo);
+void npu_bo_show_all(struct npu_device *ndev, struct seq_file *m);
 void npu_bo_unmap_dma_all(struct npu_device *ndev);
 void npu_bo_reclaim(struct npu_device *ndev);
+
+/* npu_evict.c */
+void npu_bo_touch(struct npu_bo *bo);
+int npu_evict_to_host(struct npu_bo *bo);
+void npu_evict_forget(struct npu_device *ndev, struct npu_bo *bo);
 
 /* npu_save.c */
 int npu_bo_evict_all(struct npu_device *ndev);
@@ -87,6 +113,7 @@ extern const struct vm_operations_struct npu_bo_vm_ops;
 int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma);
 
 int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file);
+int npu_ioctl_bo_name(struct drm_device *drm, void *data, struct drm_file *file);
 int npu_ioctl_bo_mmap(struct drm_device *drm, void *data, struct drm_file *file);
 
 #endif /* NPU_BO_H */

@@ -48,6 +48,7 @@ static int npu_ctx_alloc_memory(struct npu_ctx *ctx, u32 fault_entries)
 	ctx->vm = npu_vm_create(ndev, ctx->id);
 	if (IS_ERR(ctx->vm))
 		return PTR_ERR(no_free_ptr(ctx->vm));
+	ctx->vm->ctx = ctx;
 	ctx->bounds = npu_bo_new(ndev, NPU_BO_KIND_DEVICE, NPU_BOUNDS_TABLE_BYTES,
 				 NPU_BO_INTERNAL | NPU_BO_CONTIGUOUS, account);
 	if (IS_ERR(ctx->bounds))
@@ -296,16 +297,11 @@ static int npu_file_init_ctx(struct npu_file *file, struct drm_npu_context_init 
 	return 0;
 }
 
-int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *file)
+static int npu_ctx_init(struct npu_file *nfile, struct drm_npu_context_init *args)
 {
-	struct npu_device *ndev = to_npu_device(drm);
-	struct npu_file *nfile = file->driver_priv;
-	struct drm_npu_context_init *args = data;
+	struct npu_device *ndev = nfile->ndev;
 	int idx, ret;
 
-	ret = npu_ctx_check_init(ndev, args);
-	if (ret)
-		return ret;
 	ret = npu_enter(ndev, &idx);
 	if (ret)
 		return ret;
@@ -315,5 +311,20 @@ int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *
 		mutex_unlock(&nfile->lock);
 	}
 	npu_exit(ndev, idx);
+	return ret;
+}
+
+int npu_ioctl_context_init(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct npu_device *ndev = to_npu_device(drm);
+	struct drm_npu_context_init *args = data;
+	int ret;
+
+	ret = npu_ctx_check_init(ndev, args);
+	if (ret)
+		return ret;
+	do {
+		ret = npu_ctx_init(file->driver_priv, args);
+	} while (npu_evict_retry(ndev, NPU_BOUNDS_TABLE_BYTES + npu_pt_room(0), &ret));
 	return ret;
 }

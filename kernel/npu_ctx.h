@@ -32,6 +32,7 @@
  * @imports: how many; @wq is woken at 0
  * @desc: its descriptor on the device, for a reset
  * @lost: its device memory was lost with the device; under npu_recovery.lock
+ * @in_flight: work of it may run; under npu_recovery.lock held for writing, see npu_evict.c
  * @resets_guilty: device resets that a queue of it made necessary
  * @resets_innocent: queues of it that others' resets have touched
  */
@@ -58,6 +59,7 @@ struct npu_ctx {
 	atomic_t imports;
 	struct npu_ctx_desc desc;
 	bool lost;
+	bool in_flight;
 	atomic_t resets_guilty;
 	atomic_t resets_innocent;
 };

@@ -107,8 +107,16 @@ static int npu_lose_memory(void *data, u64 value)
 
 DEFINE_DEBUGFS_ATTRIBUTE(npu_lose_memory_fops, NULL, npu_lose_memory, "%llu\n");
 
+static int npu_buffers_show(struct seq_file *m, void *unused)
+{
+	npu_bo_show_all(m->private, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(npu_buffers);
+
 void npu_debugfs_init(struct npu_device *ndev)
 {
+	debugfs_create_file("buffers", 0400, ndev->drm.debugfs_root, ndev, &npu_buffers_fops);
 	debugfs_create_file("lose_memory", 0200, ndev->drm.debugfs_root, ndev,
 			    &npu_lose_memory_fops);
 	debugfs_create_file("inject", 0600, ndev->drm.debugfs_root, ndev, &npu_inject_fops);

@@ -93,6 +93,7 @@ static int npu_open(struct drm_device *drm, struct drm_file *drm_file)
 		return -ENOMEM;
 	}
 	kref_init(&account->kref);
+	account->pid = task_tgid_nr(current);
 	file->account = account;
 	file->ndev = to_npu_device(drm);
 	file->drm_file = drm_file;
@@ -209,6 +210,7 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_QUEUE_DESTROY, npu_ioctl_queue_destroy, 0),
 	DRM_IOCTL_DEF_DRV(NPU_QUEUE_RESUME, npu_ioctl_queue_resume, 0),
 	DRM_IOCTL_DEF_DRV(NPU_WAIT, npu_ioctl_wait, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_NAME, npu_ioctl_bo_name, 0),
 	DRM_IOCTL_DEF_DRV(NPU_SYNC_EXPORT, npu_ioctl_sync_export, 0),
 	DRM_IOCTL_DEF_DRV(NPU_SYNC_IMPORT, npu_ioctl_sync_import, 0),
 };
@@ -318,6 +320,7 @@ static void npu_init_state(struct npu_device *ndev)
 	ida_init(&ndev->ctx_ids);
 	ida_init(&ndev->queue_ids);
 	npu_recovery_init(ndev);
+	npu_evict_init(ndev);
 }
 
 /* Runs when the last file is closed, which may be long after remove(). */
@@ -461,6 +464,7 @@ static void npu_remove(struct pci_dev *pdev)
 	WRITE_ONCE(ndev->gone, true);
 	npu_wake_all(ndev);
 	drm_dev_unplug(&ndev->drm);
+	npu_evict_stop(ndev);
 	npu_hwmon_fini(ndev);
 
 	/* From here on nobody but us touches it; stop it, then take its view of memory away. */

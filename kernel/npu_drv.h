@@ -59,9 +59,23 @@ struct npu_mm {
 	unsigned long *used; /* one bit a page: somebody has it */
 	unsigned long *kept; /* while evicted: of used, what has not been freed since */
 	u64 avail;
+	bool moving; /* buffers are being moved: the reserve for page tables may be used */
 
 	bool evicted; /* all of it is in saved; under npu_recovery.lock, as saved is */
 	struct xarray saved; /* page number -> struct page; none: zeros */
+};
+
+/* What npu_mm_alloc() answers when moving buffers out of the way may help; never to a process. */
+#define NPU_NO_ROOM (-EXFULL)
+
+/* Buffers that can be moved to host memory, see npu_evict.c. */
+struct npu_evict {
+	struct list_head lru; /* in device memory, least recently used first; under bo_lock */
+	struct list_head out; /* in host memory for the time being; under bo_lock */
+	atomic64_t bytes; /* of those in out */
+	atomic64_t evictions; /* since the driver was bound */
+	atomic64_t returns;
+	struct delayed_work work; /* brings them back */
 };
 
 /* A contiguous piece of device memory for the driver's own tables. */
@@ -139,6 +153,7 @@ struct npu_device {
 	struct npu_vector *vectors;
 
 	struct npu_mm mm;
+	struct npu_evict evict;
 	struct npu_mbox_state mbox;
 	struct npu_tlb tlb;
 	struct npu_mem ctx_table;
@@ -172,7 +187,7 @@ struct npu_device {
 	struct ida queue_ids;
 	atomic_t num_open; /* contexts that exist */
 
-	struct mutex bo_lock; /* guards bo_list and lost_bos */
+	struct mutex bo_lock; /* guards bo_list, lost_bos and the lists in evict */
 	struct list_head bo_list;
 	struct list_head lost_bos; /* freed while the device was wedged: kept until it is reset */
 
@@ -184,8 +199,10 @@ struct npu_device {
 /* What an open file has allocated.  Outlives the file while one of its buffers does. */
 struct npu_account {
 	struct kref kref;
+	pid_t pid; /* for developers */
 	atomic64_t device_bytes;
 	atomic64_t host_bytes;
+	atomic64_t evicted_bytes; /* of device_bytes, what is in host memory */
 };
 
 struct npu_file {
@@ -277,8 +294,16 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 void npu_mm_free(struct npu_device *ndev, struct list_head *blocks);
 void npu_mm_reclaim(struct npu_device *ndev);
 u64 npu_mm_avail(struct npu_device *ndev);
+void npu_mm_set_moving(struct npu_device *ndev, bool moving);
 int npu_mem_alloc(struct npu_device *ndev, struct npu_mem *mem, u64 size);
 void npu_mem_free(struct npu_device *ndev, struct npu_mem *mem);
+
+/* npu_evict.c; buffers are in npu_bo.h */
+void npu_evict_init(struct npu_device *ndev);
+void npu_evict_stop(struct npu_device *ndev);
+void npu_evict_kick(struct npu_device *ndev);
+bool npu_evict_allows(struct npu_device *ndev, u64 have, u64 more);
+bool npu_evict_retry(struct npu_device *ndev, u64 bytes, int *ret);
 
 /* npu_save.c */
 int npu_save_init(struct npu_device *ndev);

@@ -3,6 +3,7 @@
 #include <linux/math64.h>
 
 #include <drm/drm_file.h>
+#include <drm/drm_gem.h>
 
 #include "npu_ctx.h"
 
@@ -33,11 +34,57 @@ static u64 npu_file_cycles(struct npu_file *file)
 	return max(cycles, shown);
 }
 
-static void npu_show_memory(struct drm_printer *p, u64 bytes, const char *region)
+/* Buffers that others have handles of as well, or a dma-buf; and which of them are our own. */
+struct npu_shared {
+	u64 all;
+	u64 own;
+};
+
+static void npu_file_shared(struct drm_file *file, struct npu_shared *device,
+			    struct npu_shared *host)
 {
-	struct drm_memory_stats stats = { .private = bytes, .resident = bytes };
+	struct npu_account *account = ((struct npu_file *)file->driver_priv)->account;
+	struct drm_gem_object *obj;
+	struct npu_shared *shared;
+	int id;
+
+	spin_lock(&file->table_lock);
+	idr_for_each_entry(&file->object_idr, obj, id) {
+		if (!drm_gem_object_is_shared_for_memory_stats(obj))
+			continue;
+		shared = to_npu_bo(obj)->kind == NPU_BO_KIND_DEVICE ? device : host;
+		shared->all += obj->size;
+		if (to_npu_bo(obj)->account == account)
+			shared->own += obj->size;
+	}
+	spin_unlock(&file->table_lock);
+}
+
+static void npu_show_region(struct drm_printer *p, const struct npu_shared *shared, u64 bytes,
+			    u64 resident, const char *region)
+{
+	struct drm_memory_stats stats = {
+		.shared = shared->all,
+		/* The numbers are not of one moment. */
+		.private = bytes - min(bytes, shared->own),
+		.resident = resident,
+	};
 
 	drm_print_memory_stats(p, &stats, DRM_GEM_OBJECT_RESIDENT, region);
+}
+
+/* A buffer counts where it belongs, and as resident where it is. */
+static void npu_show_memory(struct drm_printer *p, struct drm_file *file)
+{
+	struct npu_account *account = ((struct npu_file *)file->driver_priv)->account;
+	u64 device = atomic64_read(&account->device_bytes);
+	u64 host = atomic64_read(&account->host_bytes);
+	u64 moved = min_t(u64, atomic64_read(&account->evicted_bytes), device);
+	struct npu_shared on_device = {}, on_host = {};
+
+	npu_file_shared(file, &on_device, &on_host);
+	npu_show_region(p, &on_device, device, device - moved, "device");
+	npu_show_region(p, &on_host, host, host + moved, "host");
 }
 
 /* Called by the DRM core inside drm_dev_enter(). */
@@ -59,6 +106,5 @@ void npu_show_fdinfo(struct drm_printer *p, struct drm_file *file)
 	drm_printf(p, "drm-maxfreq-compute:\t%llu Hz\n", NPU_MAX_CLOCK_KHZ * 1000);
 	drm_printf(p, "npu-resets-guilty:\t%d\n", ctx ? atomic_read(&ctx->resets_guilty) : 0);
 	drm_printf(p, "npu-resets-innocent:\t%d\n", ctx ? atomic_read(&ctx->resets_innocent) : 0);
-	npu_show_memory(p, atomic64_read(&nfile->account->device_bytes), "device");
-	npu_show_memory(p, atomic64_read(&nfile->account->host_bytes), "host");
+	npu_show_memory(p, file);
 }

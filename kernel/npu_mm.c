@@ -92,6 +92,29 @@ static void npu_mm_clear(struct npu_device *ndev, struct list_head *blocks)
 	wmb();
 }
 
+/*
+ * A buffer that moves to host memory may need small pages where it had big ones,
+ * just when there is no room: tables for all of device memory are kept back.
+ */
+static u64 npu_mm_reserve(struct npu_mm *mm)
+{
+	return mm->moving ? 0 : mm->buddy.size / NPU_PT_ENTRIES + SZ_64K;
+}
+
+static u64 npu_mm_avail_locked(struct npu_mm *mm)
+{
+	u64 reserve = npu_mm_reserve(mm);
+
+	return mm->avail > reserve ? mm->avail - reserve : 0;
+}
+
+void npu_mm_set_moving(struct npu_device *ndev, bool moving)
+{
+	mutex_lock(&ndev->mm.lock);
+	ndev->mm.moving = moving;
+	mutex_unlock(&ndev->mm.lock);
+}
+
 /**
  * npu_mm_alloc() - allocate cleared device memory
  * @ndev: the device; the caller holds drm_dev_enter()
@@ -99,7 +122,8 @@ static void npu_mm_clear(struct npu_device *ndev, struct list_head *blocks)
  * @contiguous: in one piece
  * @blocks: out: list of struct gpu_buddy_block
  *
- * Return: 0, -ENOSPC when there is not enough, -ENOMEM.
+ * Return: 0, -ENOSPC when there can never be so much, NPU_NO_ROOM when there is not enough now,
+ * -ENOMEM.
  */
 int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list_head *blocks)
 {
@@ -111,7 +135,7 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 
 	mutex_lock(&mm->lock);
 	/* Asked for here, because the allocator does work, and undoes it, before it finds out. */
-	if (size > mm->avail)
+	if (size > npu_mm_avail_locked(mm))
 		ret = -ENOSPC;
 	else
 		ret = gpu_buddy_alloc_blocks(&mm->buddy, 0, mm->buddy.size, size,
@@ -125,7 +149,7 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 
 	if (!ret)
 		npu_mm_clear(ndev, blocks);
-	return ret;
+	return ret == -ENOSPC ? NPU_NO_ROOM : ret;
 }
 
 /**
@@ -138,6 +162,7 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 void npu_mm_free(struct npu_device *ndev, struct list_head *blocks)
 {
 	struct npu_mm *mm = &ndev->mm;
+	bool kick = false;
 
 	if (list_empty(blocks))
 		return;
@@ -148,8 +173,11 @@ void npu_mm_free(struct npu_device *ndev, struct list_head *blocks)
 		mm->avail += npu_mm_blocks_size(ndev, blocks);
 		npu_mm_set_used(ndev, blocks, false);
 		gpu_buddy_free_list(&mm->buddy, blocks, 0);
+		kick = !mm->moving;
 	}
 	mutex_unlock(&mm->lock);
+	if (kick)
+		npu_evict_kick(ndev);
 }
 
 /* After a reset no engine runs: what was kept from a wedged device is free. */
@@ -164,12 +192,13 @@ void npu_mm_reclaim(struct npu_device *ndev)
 	mutex_unlock(&mm->lock);
 }
 
+/* Bytes that can be allocated. */
 u64 npu_mm_avail(struct npu_device *ndev)
 {
 	u64 avail;
 
 	mutex_lock(&ndev->mm.lock);
-	avail = ndev->mm.avail;
+	avail = npu_mm_avail_locked(&ndev->mm);
 	mutex_unlock(&ndev->mm.lock);
 	return avail;
 }

@@ -13,14 +13,28 @@ static unsigned long npu_bo_pfn(struct npu_bo *bo, u64 offset)
 	struct npu_device *ndev = to_npu_device(bo->base.dev);
 	u64 len;
 
-	switch (bo->kind) {
-	case NPU_BO_KIND_HOST:
+	if (npu_bo_in_host(bo))
 		return page_to_pfn(bo->pages[offset >> PAGE_SHIFT]);
+	switch (bo->kind) {
 	case NPU_BO_KIND_DOORBELL:
 		return PHYS_PFN(ndev->regs_phys + NPU_DOORBELL_OFFSET +
 				(u64)bo->queue * NPU_DOORBELL_STRIDE);
 	default:
 		return PHYS_PFN(ndev->mem_phys + npu_bo_addr(bo, offset, &len));
+	}
+}
+
+static pgprot_t npu_bo_pgprot(struct npu_bo *bo, pgprot_t prot)
+{
+	if (npu_bo_in_host(bo))
+		return prot;
+	switch (bo->kind) {
+	case NPU_BO_KIND_DEVICE:
+		return pgprot_writecombine(prot);
+	case NPU_BO_KIND_DOORBELL:
+		return pgprot_noncached(prot);
+	default:
+		return prot;
 	}
 }
 
@@ -30,11 +44,13 @@ static vm_fault_t npu_bo_insert(struct npu_bo *bo, struct vm_fault *vmf, u64 pag
 	struct vm_area_struct *vma = vmf->vma;
 	unsigned long start = ALIGN_DOWN(vmf->address, NPU_FAULT_AROUND);
 	unsigned long addr, end = start + NPU_FAULT_AROUND;
+	/* Not the mapping's own: the buffer may have been moved since that was made. */
+	pgprot_t prot = npu_bo_pgprot(bo, vm_get_page_prot(vma->vm_flags));
 	u64 pages = bo->base.size >> PAGE_SHIFT;
 	u64 offset;
 	vm_fault_t ret;
 
-	ret = vmf_insert_pfn(vma, vmf->address, npu_bo_pfn(bo, page << PAGE_SHIFT));
+	ret = vmf_insert_pfn_prot(vma, vmf->address, npu_bo_pfn(bo, page << PAGE_SHIFT), prot);
 	if (ret != VM_FAULT_NOPAGE)
 		return ret;
 
@@ -44,7 +60,7 @@ static vm_fault_t npu_bo_insert(struct npu_bo *bo, struct vm_fault *vmf, u64 pag
 		offset = page + (s64)(addr - vmf->address) / (s64)PAGE_SIZE;
 		if (addr == vmf->address || offset >= pages)
 			continue;
-		if (vmf_insert_pfn(vma, addr, npu_bo_pfn(bo, offset << PAGE_SHIFT)) !=
+		if (vmf_insert_pfn_prot(vma, addr, npu_bo_pfn(bo, offset << PAGE_SHIFT), prot) !=
 		    VM_FAULT_NOPAGE)
 			break;
 	}
@@ -72,6 +88,8 @@ static vm_fault_t npu_bo_fault_running(struct vm_fault *vmf)
 		ret = VM_FAULT_SIGBUS;
 	else
 		ret = npu_bo_insert(bo, vmf, page);
+	if (ret == VM_FAULT_NOPAGE)
+		npu_bo_touch(bo);
 	dma_resv_unlock(obj->resv);
 	drm_dev_exit(idx);
 	return ret;
@@ -96,18 +114,6 @@ const struct vm_operations_struct npu_bo_vm_ops = {
 	.open = drm_gem_vm_open,
 	.close = drm_gem_vm_close,
 };
-
-static pgprot_t npu_bo_pgprot(struct npu_bo *bo, pgprot_t prot)
-{
-	switch (bo->kind) {
-	case NPU_BO_KIND_DEVICE:
-		return pgprot_writecombine(prot);
-	case NPU_BO_KIND_DOORBELL:
-		return pgprot_noncached(prot);
-	default:
-		return prot;
-	}
-}
 
 /* Called by drm_gem_mmap() once it knows that the file may map it and that the size fits. */
 int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)

@@ -130,6 +130,14 @@ static int npu_pt_get_leaf(struct npu_vm *vm, struct npu_pt *mid, u64 va)
 	return 0;
 }
 
+/* Device memory that suffices for the tables of a mapping of @size bytes. */
+u64 npu_pt_room(u64 size)
+{
+	u64 leaves = (size >> NPU_PT_MID_SHIFT) + 2, mids = (size >> NPU_PT_ROOT_SHIFT) + 2;
+
+	return (leaves + mids) * NPU_PAGE_SIZE;
+}
+
 /* The end of the big-page slot that @va is in, or @end. */
 static u64 npu_pt_slot_end(u64 va, u64 end)
 {
@@ -151,7 +159,7 @@ static bool npu_pt_use_big(struct npu_bo *bo, u64 va, u64 next, u64 offset)
  * @vm: address space
  * @va: page-aligned address
  *
- * Return: 0, -ENOSPC or -ENOMEM.  No translation changes.
+ * Return: 0, NPU_NO_ROOM or -ENOMEM.  No translation changes.
  */
 int npu_pt_split(struct npu_vm *vm, u64 va)
 {
@@ -175,7 +183,7 @@ int npu_pt_split(struct npu_vm *vm, u64 va)
  * @bo: buffer
  * @offset: in the buffer
  *
- * Return: 0, -ENOSPC, -ENOMEM, or -EINTR for a killed process.  On failure
+ * Return: 0, NPU_NO_ROOM, -ENOMEM, or -EINTR for a killed process.  On failure
  * npu_pt_prune() takes the empty tables away.
  */
 int npu_pt_prepare(struct npu_vm *vm, u64 va, u64 size, struct npu_bo *bo, u64 offset)
@@ -235,7 +243,7 @@ void npu_pt_map(struct npu_vm *vm, u64 va, u64 size, struct npu_bo *bo, u64 offs
 	u64 end = va + size, next, len;
 	struct npu_pt *mid;
 
-	if (bo->kind == NPU_BO_KIND_HOST)
+	if (npu_bo_in_host(bo))
 		bits |= NPU_PTE_HOST;
 	for (; va < end; offset += next - va, va = next) {
 		next = npu_pt_slot_end(va, end);

@@ -363,9 +363,16 @@ static int npu_queue_call_create(struct npu_ctx *ctx, void *args)
 
 int npu_ioctl_queue_create(struct drm_device *drm, void *data, struct drm_file *file)
 {
-	int ret = npu_queue_check_create(to_npu_device(drm), data);
+	struct npu_device *ndev = to_npu_device(drm);
+	struct drm_npu_queue_create *args = data;
+	int ret = npu_queue_check_create(ndev, args);
 
-	return ret ? ret : npu_queue_ioctl(drm, file, data, npu_queue_call_create);
+	if (ret)
+		return ret;
+	do {
+		ret = npu_queue_ioctl(drm, file, data, npu_queue_call_create);
+	} while (npu_evict_retry(ndev, (u64)NPU_PACKET_BYTES << args->ring_log2, &ret));
+	return ret;
 }
 
 static int npu_queue_call_destroy(struct npu_ctx *ctx, void *data)

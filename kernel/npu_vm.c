@@ -200,6 +200,49 @@ void npu_vm_destroy(struct npu_vm *vm)
 	drm_gpuvm_put(&vm->base);
 }
 
+/*
+ * The page tables that all mappings of a buffer will need at its new place, which
+ * its runs name already.  No translation changes.  The buffer's reservation is
+ * held, and npu_recovery.lock for writing, here and below.
+ */
+int npu_vm_prepare_move(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_gpuva *va;
+	int ret;
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		drm_gpuvm_bo_for_each_va(va, vm_bo) {
+			ret = npu_pt_prepare(container_of(va->vm, struct npu_vm, base),
+					     va->va.addr, va->va.range, bo, va->gem.offset);
+			if (ret)
+				return ret;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Lets all mappings of a buffer translate to its new place.  No engine uses the old one then,
+ * unless the device fails.
+ */
+void npu_vm_finish_move(struct npu_bo *bo)
+{
+	struct drm_gpuvm_bo *vm_bo;
+	struct drm_gpuva *va;
+	struct npu_vm *vm;
+
+	drm_gem_for_each_gpuvm_bo(vm_bo, &bo->base) {
+		vm = container_of(vm_bo->vm, struct npu_vm, base);
+		drm_gpuvm_bo_for_each_va(va, vm_bo) {
+			npu_pt_unmap(vm, va->va.addr, va->va.range);
+			npu_pt_map(vm, va->va.addr, va->va.range, bo, va->gem.offset,
+				   to_npu_vma(va)->rights);
+		}
+		npu_pt_flush(vm);
+	}
+}
+
 static void npu_vm_op_fini(struct npu_vm_op *op)
 {
 	for (u32 i = 0; i < ARRAY_SIZE(op->spare); i++)
@@ -364,8 +407,34 @@ static int npu_vm_map(struct npu_ctx *ctx, struct npu_vm_op *op, u32 handle,
 	} else {
 		op->bo = to_npu_bo(obj);
 		ret = npu_vm_op_run(op);
+		/* It will be used: keep it, or have it back. */
+		npu_bo_touch(op->bo);
+		npu_evict_kick(ctx->ndev);
 	}
 	drm_gem_object_put(obj);
+	return ret;
+}
+
+static int npu_vm_bind(struct npu_ctx *ctx, const struct drm_npu_vm_bind *args,
+		       struct drm_file *file)
+{
+	struct npu_vm_op op = {
+		.vm = ctx->vm,
+		.va = args->va,
+		.size = args->size,
+		.offset = args->offset,
+		.rights = npu_vm_rights(args->flags),
+	};
+	int idx, ret;
+
+	ret = npu_enter(ctx->ndev, &idx);
+	if (ret)
+		return ret;
+	if (args->op == DRM_NPU_VM_MAP)
+		ret = npu_vm_map(ctx, &op, args->handle, file);
+	else
+		ret = npu_vm_op_run(&op);
+	npu_exit(ctx->ndev, idx);
 	return ret;
 }
 
@@ -374,13 +443,7 @@ int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 	struct npu_device *ndev = to_npu_device(drm);
 	struct drm_npu_vm_bind *args = data;
 	struct npu_ctx *ctx = npu_file_ctx(file->driver_priv);
-	struct npu_vm_op op = {
-		.va = args->va,
-		.size = args->size,
-		.offset = args->offset,
-		.rights = npu_vm_rights(args->flags),
-	};
-	int idx, ret;
+	int ret;
 
 	ret = npu_vm_check_bind(ndev, args);
 	if (ret)
@@ -389,15 +452,9 @@ int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "vm_bind: the file has no context\n");
 		return -EINVAL;
 	}
-	ret = npu_enter(ndev, &idx);
-	if (ret)
-		return ret;
-	op.vm = ctx->vm;
-	if (args->op == DRM_NPU_VM_MAP)
-		ret = npu_vm_map(ctx, &op, args->handle, file);
-	else
-		ret = npu_vm_op_run(&op);
-	npu_exit(ndev, idx);
+	do {
+		ret = npu_vm_bind(ctx, args, file);
+	} while (npu_evict_retry(ndev, npu_pt_room(args->size), &ret));
 	if (ret)
 		drm_dbg(drm, "vm_bind: %#llx + %#llx: %d\n", args->va, args->size, ret);
 	return ret;

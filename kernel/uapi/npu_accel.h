@@ -33,6 +33,7 @@ extern "C" {
 #define DRM_NPU_QUEUE_DESTROY 0x06
 #define DRM_NPU_QUEUE_RESUME 0x07
 #define DRM_NPU_WAIT 0x08
+#define DRM_NPU_BO_NAME 0x09
 #define DRM_NPU_SYNC_EXPORT 0x10
 #define DRM_NPU_SYNC_IMPORT 0x11
 
@@ -140,7 +141,10 @@ struct drm_npu_context_init {
  * @flags: exactly one of DRM_NPU_BO_DEVICE and DRM_NPU_BO_HOST
  * @handle: out
  *
- * ENOSPC: not enough device memory.  ENOMEM: not enough host memory.
+ * Device memory that is idle may be moved to host memory while others need the room; addresses and contents stay.
+ *
+ * ENOSPC: not enough device memory, and nothing more of it can be moved, or the file has twice as much already as the
+ * device.  ENOMEM: not enough host memory.
  */
 struct drm_npu_bo_create {
 	__u64 size;
@@ -160,6 +164,24 @@ struct drm_npu_bo_mmap {
 	__u32 handle;
 	__u32 pad;
 	__u64 offset;
+};
+
+#define DRM_NPU_NAME_BYTES 48u
+
+/**
+ * struct drm_npu_bo_name - say what a buffer is for
+ * @handle: of the buffer
+ * @pad: 0
+ * @name: printable ASCII, padded with zeros, of which there is one at least; all zeros take the name away
+ *
+ * Shown to developers, in debugfs and in dumps; names need not differ.  A buffer that several files share has one name.
+ *
+ * EINVAL: @name.  ENOENT: no such handle.
+ */
+struct drm_npu_bo_name {
+	__u32 handle;
+	__u32 pad;
+	char name[DRM_NPU_NAME_BYTES];
 };
 
 #define DRM_NPU_VM_MAP 0
@@ -331,6 +353,7 @@ struct drm_npu_sync_import {
 #define DRM_IOCTL_NPU_QUEUE_DESTROY DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_QUEUE_DESTROY, struct drm_npu_queue_destroy)
 #define DRM_IOCTL_NPU_QUEUE_RESUME DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_QUEUE_RESUME, struct drm_npu_queue_resume)
 #define DRM_IOCTL_NPU_WAIT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_WAIT, struct drm_npu_wait)
+#define DRM_IOCTL_NPU_BO_NAME DRM_IOW(DRM_COMMAND_BASE + DRM_NPU_BO_NAME, struct drm_npu_bo_name)
 
 #define DRM_IOCTL_NPU_SYNC_EXPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_EXPORT, struct drm_npu_sync_export)
 #define DRM_IOCTL_NPU_SYNC_IMPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_IMPORT, struct drm_npu_sync_import)

@@ -105,6 +105,17 @@ char* debugfs_read(const char* name) {
   return text;
 }
 
+void module_parameter(const char* name, const char* value, char* was) {
+  char path[96];
+  snprintf(path, sizeof path, "/sys/module/npu/parameters/%s", name);
+  FILE* f = fopen(path, "r+e");
+  if (!f) bail("%s: %s", path, strerror(errno));
+  if (was && !fgets(was, 16, f)) bail("%s cannot be read", path);
+  if (was) was[strcspn(was, "\n")] = 0;
+  rewind(f);
+  if (fputs(value, f) < 0 || fclose(f)) bail("%s = %s: %s", path, value, strerror(errno));
+}
+
 long long fdinfo_kib(int fd, const char* key) {
   char path[64], line[256];
   snprintf(path, sizeof path, "/proc/self/fdinfo/%d", fd);

@@ -38,6 +38,8 @@ bool pages_numbered(const struct buffer* b, uint64_t first);
 int debugfs_write(const char* name, const char* text);
 // Its text in malloced memory.
 char* debugfs_read(const char* name);
+// Sets a parameter of the module; was: gets the old value, 16 bytes, or NULL.
+void module_parameter(const char* name, const char* value, char* was);
 // The value of a key of the fdinfo of fd in KiB, or -1 when it is not there.
 long long fdinfo_kib(int fd, const char* key);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Buffers: cleared, accounted, given back; what happens when memory runs out; mappings that outlive handles.
-#include "drv.h"
+#include "rig.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -77,12 +77,15 @@ static uint64_t exhaust(struct context* c, uint32_t* handles, int* count, int li
   return taken;
 }
 
+// Without moving buffers to host memory; test_evict.c is about that.
 static void test_exhaustion(void) {
   enum { kLimit = 20000 };
   static uint32_t handles[kLimit];
   struct context c = context_new();
   struct buffer kept = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
   const uint64_t before = memory_info(c.fd).device_free;
+  char was[16];
+  module_parameter("oversubscription", "100", was);
 
   for (int round = 0; round < 2; ++round) {
     int count = 0;
@@ -106,6 +109,7 @@ static void test_exhaustion(void) {
     ok(free_returns_to(c.fd, before), "to the byte");
   }
   is_errno(bind_range(&kept, 0, BASE_VA, PAGE, RIGHTS_RW), 0, "the bind that was refused works");
+  module_parameter("oversubscription", was, NULL);
   buffer_free(&kept);
   context_close(&c);
 }

@@ -142,6 +142,59 @@ NPU_OPS_API npuError_t npuOpsScale(uint64_t count, const void* x, float scale, f
 NPU_OPS_API npuError_t npuOpsNormalizeU8(uint64_t count, const void* x, float scale, float offset, void* y,
                                          npuStream_t stream);
 
+/* ------------------------------------------------------------------------------------------------ types and picking */
+
+/* Element types.  Packed 4-bit integers: two to a byte, the even element in the low half. */
+typedef enum npuOpsType {
+  npuOpsTypeF32 = 0,
+  npuOpsTypeF16 = 1,
+  npuOpsTypeBF16 = 2,
+  npuOpsTypeTF32 = 3, /* 32 bits, the low 13 are 0 */
+  npuOpsTypeF8E4M3 = 4,
+  npuOpsTypeF8E5M2 = 5,
+  npuOpsTypeI8 = 6,
+  npuOpsTypeU8 = 7,
+  npuOpsTypeI32 = 8,
+  npuOpsTypeI16 = 9,
+  npuOpsTypeI4 = 10,
+  npuOpsTypeU32 = 11,
+} npuOpsType;
+
+typedef enum npuOpsRounding {
+  npuOpsRoundNearest = 0, /* ties to even */
+  npuOpsRoundZero = 1,
+  npuOpsRoundDown = 2,
+  npuOpsRoundUp = 3,
+  npuOpsRoundAway = 4, /* nearest, ties away from zero */
+  npuOpsRoundStochastic = 5,
+} npuOpsRounding;
+
+/* A floating-point result that is too large becomes the largest number in place of infinity. */
+#define NPU_OPS_CAST_SATURATE 1u
+
+/*
+ * y[i] = x[i] in another type, rounded once; integers saturate, NaN becomes 0 there.  Pointers are aligned to their
+ * element.  seed matters to stochastic rounding only: element i (modulo 2^32) takes its random number from seed and i,
+ * so the same call gives the same bits everywhere.  flags: 0 or NPU_OPS_CAST_SATURATE.  With a 4-bit type count is
+ * even.
+ */
+NPU_OPS_API npuError_t npuOpsCast(uint64_t count, npuOpsType xType, const void* x, npuOpsType yType, void* y,
+                                  npuOpsRounding rounding, uint32_t flags, uint32_t seed, npuStream_t stream);
+
+/*
+ * y[i] = table[index[i]], rows of rowBytes bytes (an embedding); index: i32 [count].  An index that is not one of the
+ * table's rows stops the launch with a trap, whose code has it in bits 63:32; rows before it may have been written.
+ */
+NPU_OPS_API npuError_t npuOpsGatherRows(uint32_t rows, uint32_t rowBytes, const void* table, uint32_t count,
+                                        const void* index, void* y, npuStream_t stream);
+
+/*
+ * The k largest elements of every row of x, largest first, and their columns; of equal ones the lower column first, NaN
+ * before all numbers.  values: f32 [rows][k]; columns: i32 [rows][k].
+ */
+NPU_OPS_API npuError_t npuOpsTopK(uint32_t rows, uint32_t cols, uint32_t k, const void* x, void* values, void* columns,
+                                  npuStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,9 @@ esac
 echo "In this process, on the device model"
 build/bin/npu-bench --backend sim --json "$out"
 
+echo "The scalar hart alone, and QEMU's user mode on the same programs"
+tests/bench/hart.py "$out"
+
 echo "In the VM, through the kernel driver"
 tools/vm/run --timeout 600 --exec 'npu-bench --backend drm --json /npu/build/bench.json latency memory scalar'
 tests/bench/vm.py "$out"

@@ -78,6 +78,7 @@ enum TrapCode : uint64_t {
   kTrapAssert = 1,     // NPU_ASSERT; bits 63:32 hold the source line
   kTrapSramFull = 2,   // Sram: more asked for than the core has; bits 63:32 hold KiB asked for in all
   kTrapLocalFull = 3,  // Sram: no free entry in the local bounds table
+  kTrapIndex = 4,      // an operator's index is outside of its table; bits 63:32 hold it
 };
 
 #define NPU_ASSERT(condition)                                                                                         \

@@ -76,6 +76,30 @@ struct NpuElementwiseArgs {
   float scale, offset;  // affine_f32, normalize_u8_f32: x * scale + offset, one rounding
 };
 
+// select.elf: cast.  Grid (blocks).  Types and mode are enum npu_dtype and enum npu_round; tile is even.
+struct NpuCastArgs {
+  uint64_t x, y;
+  uint64_t count;
+  uint32_t tile;  // elements
+  uint32_t src_type, dst_type;
+  uint32_t mode, saturate, seed;
+};
+
+// select.elf: gather_rows.  Grid (blocks).  y[i] = table[index[i]]
+struct NpuGatherRowsArgs {
+  uint64_t table, index, y;
+  uint32_t rows, row_bytes;  // of the table
+  uint32_t count;            // of y
+  uint32_t row_tile;
+};
+
+// select.elf: topk_f32.  Grid (blocks).
+struct NpuTopkArgs {
+  uint64_t x, values, columns;
+  uint32_t rows, cols, k;
+  uint32_t row_tile;
+};
+
 // demo_faults.elf: scale_off_by_one (scalar), copy_off_by_one (DMA).  y[i] = x[i] * factor.  Grid (1).
 struct NpuDemoFaultArgs {
   uint64_t x, y;
@@ -88,4 +112,7 @@ static_assert(sizeof(NpuMatmulArgs) == 112, "matmul arguments");
 static_assert(sizeof(NpuPoolArgs) == 88, "pool arguments");
 static_assert(sizeof(NpuRowsArgs) == 32, "row arguments");
 static_assert(sizeof(NpuElementwiseArgs) == 48, "elementwise arguments");
+static_assert(sizeof(NpuCastArgs) == 48, "cast arguments");
+static_assert(sizeof(NpuGatherRowsArgs) == 40, "gather arguments");
+static_assert(sizeof(NpuTopkArgs) == 40, "top-k arguments");
 static_assert(sizeof(NpuDemoFaultArgs) == 24, "fault arguments");

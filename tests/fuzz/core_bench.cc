@@ -83,6 +83,7 @@ void CoreBench::Reset() {
   std::memcpy(code(), &first_vram_[kCode], kCodeBytes);
   std::memcpy(vram_.data() + kData, &first_vram_[kData], kDataPages * 8192);
   std::memset(host_.data(), 0x55, host_.size());
+  neighbour_.assign(kSramBytes, 0x33);
   space_->InvalidateTranslations();
   core_->Reset();
 }
@@ -95,6 +96,11 @@ void CoreBench::Begin(uint32_t blocks) {
   launch_.grid[0] = blocks;
   launch_.cores = 4;
   launch_.cores_used = blocks < 4 ? blocks : 4;
+  launch_.peers.reset();
+  if (blocks > 1) {
+    launch_.peers = std::make_shared<PeerWindows>(blocks);
+    launch_.peers->Open(1, neighbour_.data());
+  }
   core_->Begin(launch_, 0);
 }
 
@@ -136,10 +142,12 @@ void CoreBench::Keep() {
   kept_vram_ = vram_;
   kept_host_ = host_;
   kept_sram_.assign(core_->sram(), core_->sram() + kSramBytes);
+  kept_neighbour_ = neighbour_;
 }
 
 bool CoreBench::SameAsKept() const {
-  return kept_vram_ == vram_ && kept_host_ == host_ && std::memcmp(kept_sram_.data(), core_->sram(), kSramBytes) == 0;
+  return kept_vram_ == vram_ && kept_host_ == host_ && kept_neighbour_ == neighbour_ &&
+         std::memcmp(kept_sram_.data(), core_->sram(), kSramBytes) == 0;
 }
 
 }  // namespace fuzz

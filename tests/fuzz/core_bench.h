@@ -49,7 +49,8 @@ class CoreBench {
 
  private:
   std::vector<uint8_t> vram_, host_, first_vram_;
-  std::vector<uint8_t> kept_vram_, kept_host_, kept_sram_;
+  std::vector<uint8_t> neighbour_;  // SRAM of the core that runs block 1
+  std::vector<uint8_t> kept_vram_, kept_host_, kept_sram_, kept_neighbour_;
   npu_model_host_ops ops_{};
   npu::model::Platform platform_;
   npu::model::LaunchContext launch_;

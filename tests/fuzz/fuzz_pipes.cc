@@ -29,6 +29,7 @@ uint64_t Pointer(fuzz::Input& in) {
     case 2:
       return NPU_PTR(NPU_BUF_LOCAL_FIRST + in.Below(4), in.Below(3), NPU_LOCAL_SRAM_BASE + offset);
     case 3:
+      if (kind & 0x40) return NPU_LOCAL_PEER_BASE + in.Below(4) * NPU_LOCAL_PEER_STRIDE + offset;
       return NPU_LOCAL_STACK_BASE + offset;
     case 4:
       return in.Below(8) ? NPU_LOCAL_SRAM_BASE + offset : in.Take<uint64_t>();
@@ -74,7 +75,8 @@ npu_dma_desc Dma(fuzz::Input& in) {
   d.value = in.Take<uint32_t>();
   if (d.op == NPU_DMA_CONVERT && kind < 192) {
     const uint32_t v = d.value;
-    d.value = NPU_DMA_TYPES(v % NPU_DTYPES, (v >> 8) % NPU_DTYPES, (v >> 16) % NPU_ROUNDS) | (v & NPU_DMA_SATURATE);
+    d.value = NPU_DMA_TYPES((v & 0xff) % NPU_DTYPES, (v >> 8 & 0xff) % NPU_DTYPES, (v >> 16 & 0xff) % NPU_ROUNDS) |
+              (v & NPU_DMA_SATURATE);
   }
   d.seed = kind == 255 || (d.op == NPU_DMA_CONVERT && (d.value >> 16 & 7) == NPU_ROUND_STOCHASTIC);
   return d;

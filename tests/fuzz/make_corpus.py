@@ -225,6 +225,20 @@ def pipes():
     for operation in (36, 37, 38, 52, 53, 54):
         yield f"vector-{operation}", start + vector(operation, 0, 0, 5, 37, (160, 160, 160, 160)) + \
             vector(operation, 2, 0, 5, 37, (160, 160, 160, 160)) + vector(operation, 1, 0, 5, 37, (160, 160, 160, 160))
+    def away(block, offset):
+        """A pointer to the SRAM of another block; see pointer()."""
+        return struct.pack("<BHB", 0x43, offset, block)
+    for block in range(3):
+        yield f"peer-{block}", start + \
+            bytes([8, 0]) + pointer(SRAM, 0x1000) + away(block, 64) + bytes((32, 4, 0, 0)) + \
+            b"".join(stride(n) for n in (32, 0, 0, 40, 0, 0)) + bytes(4) + \
+            bytes([0, 0]) + away(block, 0) + pointer(SRAM, 0) + bytes((64, 2, 0, 0)) + \
+            b"".join(stride(n) for n in (64, 0, 0, 64, 0, 0)) + bytes(4)
+    for to in range(12):  # kind 64: any operation, here 3
+        yield f"dma-convert-{to}", start + b"".join(
+            bytes([8, 64, 3]) + pointer(SRAM, 0x4001) + pointer(DATA, 3) + bytes((24, 3, 0, 0)) +
+            b"".join(stride(n) for n in (100, 0, 0, 101, 0, 0)) + bytes((to, source, (to + source) % 6, to < 6))
+            for source in range(12))
     yield "flags", start + load + flag("set", 3, 1) + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + \
         flag("set", 1, 4) + flag("wait", 1, 4) + store + flag("set", 4, 0) + flag("wait", 4, 0) + bytes([6, 31])
     yield "deadlock", start + flag("wait", 3, 1) + matrix(0, 8, 8, 8, 0) + bytes([6, 31])

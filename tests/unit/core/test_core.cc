@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Whole blocks: programs built by the stock compiler, their results, faults and counters.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -8,6 +9,7 @@
 #include <thread>
 
 #include "core/timing.h"
+#include "ops/intrinsics.h"
 #include "ops/poke.h"
 #include "suite.h"
 
@@ -82,6 +84,22 @@ void TestScalarMemory(void**) {
     std::memcpy(&now, r.At(p + 4096), 8);
     assert_int_equal(now, value + 0x13 + (uint64_t{1} << 60));
   }
+  // The right to atomics alone: they work, and nothing else does.
+  const uint64_t p = r.Buffer(64, false, NPU_BOUNDS_ATOMIC | NPU_BOUNDS_STATE_LIVE << NPU_BOUNDS_STATE_SHIFT);
+  uint64_t before, after;
+  std::memcpy(&before, r.At(p), 8);
+  assert_int_equal(r.Poke(kPokeAmoAdd64, p, 5), Outcome::kDone);
+  assert_int_equal(r.Poke(kPokeReserved, p, 2), Outcome::kDone);
+  std::memcpy(&after, r.At(p), 8);
+  assert_int_equal(after, before + 7);
+  assert_int_equal(r.Poke(kPokeLoad, p), Outcome::kFault);
+  assert_int_equal(r.core.fault().kind, NPU_FAULT_PERM);
+  assert_int_equal(r.Poke(kPokeStore, p, 1), Outcome::kFault);
+  assert_int_equal(r.core.fault().kind, NPU_FAULT_PERM);
+  const uint64_t read_only = r.Buffer(64, false, NPU_BOUNDS_READ | NPU_BOUNDS_STATE_LIVE << NPU_BOUNDS_STATE_SHIFT);
+  assert_int_equal(r.Poke(kPokeAmoAdd64, read_only, 5), Outcome::kFault);
+  assert_int_equal(r.core.fault().kind, NPU_FAULT_PERM);
+  assert_int_equal(r.core.fault().access, NPU_ACCESS_ATOMIC);
   assert_int_equal(r.Poke(kPokeStore, kSram + 64, 99), Outcome::kDone);
   assert_int_equal(r.Poke(kPokeReserved, kSram + 64, 1), Outcome::kDone);
   assert_int_equal(r.core.sram()[64], 100);
@@ -429,6 +447,51 @@ void TestShootdown(void**) {
   assert_true(r.core.quiesce().Passed(r.core.quiesce().Snapshot()));
 }
 
+// What an operator's author writes, against plain loops.
+void TestIntrinsics(void**) {
+  World w;
+  Core core(0, w.platform);
+  const uint64_t x = w.Buffer(kRows * kCols * 4), out = w.Buffer(sizeof(IntrinsicsResult));
+  const uint64_t args = w.Buffer(sizeof(IntrinsicsArgs));
+  LaunchContext launch;
+  launch.space = w.space.get();
+  launch.entry = w.LoadCode(CORE_TEST_OPS "/intrinsics.bin");
+  launch.args = args;
+  launch.args_bytes = sizeof(IntrinsicsArgs);
+  const IntrinsicsArgs a{x, out};
+  std::memcpy(w.At(args), &a, sizeof(a));
+  IntrinsicsResult want{};
+  Random random(31);
+  for (int r = 0; r < kRows; ++r) {
+    std::vector<std::pair<float, int>> order;
+    float sum = 0;
+    for (int c = 0; c < kCols; ++c) {
+      // Eleven bits of significand, and more that the way toward zero drops.
+      const float whole = static_cast<float>(1024 + static_cast<int>(random.Below(1024))) * (c % 2 ? -0.25f : 0.25f);
+      const float v = whole + (whole > 0 ? 0.0625f : -0.0625f);
+      std::memcpy(w.At(x) + (r * kCols + c) * 4, &v, 4);
+      want.half[r][c] = whole;
+      want.sums[r][c] = sum += whole;
+      order.emplace_back(whole, c);
+      want.scattered[r][c] = 7;
+      want.rows[kRows - 1 - r][c] = whole;
+      want.padded[r][c + 2] = whole;
+    }
+    want.padded[r][0] = want.padded[r][1] = want.padded[r][kPadded - 1] = 9;
+    std::stable_sort(order.begin(), order.end(), [](const auto& p, const auto& q) { return p.first < q.first; });
+    for (int c = 0; c < kCols; ++c) want.sorted[r][c] = order[static_cast<size_t>(c)].first;
+    std::stable_sort(order.begin(), order.end(), [](const auto& p, const auto& q) { return p.first > q.first; });
+    for (int c = 0; c < kBest; ++c) {
+      const auto [value, column] = order[static_cast<size_t>(c)];
+      want.best[r][c] = want.gathered[r][c] = want.scattered[r][column] = value;
+      want.columns[r][c] = column;
+    }
+  }
+  core.Begin(launch, 0);
+  assert_int_equal(core.Run(1000000), Outcome::kDone);
+  assert_memory_equal(w.At(out), &want, sizeof(want));
+}
+
 }  // namespace
 
 int main() {
@@ -437,7 +500,7 @@ int main() {
       cmocka_unit_test(TestDeadlocks),    cmocka_unit_test(TestHeldOperation), cmocka_unit_test(TestLocalBounds),
       cmocka_unit_test(TestCsrs),         cmocka_unit_test(TestGridBarrier),   cmocka_unit_test(TestExactCounters),
       cmocka_unit_test(TestTile),         cmocka_unit_test(TestScrub),         cmocka_unit_test(TestAbortAndBudget),
-      cmocka_unit_test(TestShootdown),
+      cmocka_unit_test(TestShootdown),    cmocka_unit_test(TestIntrinsics),
   };
   return cmocka_run_group_tests_name("core.core", tests, nullptr, nullptr);
 }

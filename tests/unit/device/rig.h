@@ -99,6 +99,8 @@ class Rig {
     Ring(queue);
   }
   void Forget() { wptr_.fill(0); }  // after a reset
+  // A queue that was made anew starts at 0 again.
+  void Restart(uint32_t queue) { wptr_[queue] = 0; }
   uint64_t wptr(uint32_t queue) const { return wptr_[queue]; }
   uint64_t Rptr(uint32_t queue) const { return LoadHost(StatusAt(queue)); }
   uint32_t QueueState(uint32_t queue) const;

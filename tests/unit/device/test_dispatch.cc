@@ -13,8 +13,10 @@ namespace {
 
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 constexpr uint64_t kPackets = 3000;
+constexpr uint32_t kLives = 2, kMixedRounds = 16;
 #else
 constexpr uint64_t kPackets = 100000;
+constexpr uint32_t kLives = 4, kMixedRounds = 40;
 #endif
 constexpr uint32_t kQueues = 64;
 constexpr uint64_t kArgs = rig::kData + 0x8000, kSrc = 0x1800000, kDst = 0x2000000;
@@ -163,7 +165,7 @@ void Mixed(void**) {
   Host h(reinterpret_cast<void**>(&pointer), 4);
   std::mt19937_64 random(7);
   constexpr uint32_t kMixed = 24;
-  for (uint32_t life = 0; life < 4; ++life) {
+  for (uint32_t life = 0; life < kLives; ++life) {
     memset(h.host(), 0, rig::kHost);
     h.Forget();
     h.Boot();
@@ -176,7 +178,7 @@ void Mixed(void**) {
       h.CreateQueue(q, 1 + q % 2, 300000000);
     }
     // Queue 0 is never disturbed but by resets of cores, and runs copies only.
-    for (uint32_t round = 0; round < 40; ++round) {
+    for (uint32_t round = 0; round < kMixedRounds; ++round) {
       for (uint32_t q = 0; q < kMixed; ++q) {
         if (h.wptr(q) - h.Rptr(q) > 200) continue;
         npu_packet fill = rig::Packet(NPU_PKT_FILL);

@@ -9,13 +9,6 @@
 
 #define NPU_BIG_ORDER (NPU_PT_MID_SHIFT - PAGE_SHIFT)
 
-/* Without PRIME support a dma-buf of ours would have no attachment. */
-static struct dma_buf *npu_bo_export(struct drm_gem_object *obj, int flags)
-{
-	drm_dbg(obj->dev, "export: dma-buf is not supported\n");
-	return ERR_PTR(-EOPNOTSUPP);
-}
-
 static void npu_bo_charge(struct npu_bo *bo, s64 bytes)
 {
 	if (!bo->account)
@@ -56,6 +49,8 @@ static void npu_bo_release(struct npu_device *ndev, struct npu_bo *bo)
 {
 	npu_mm_free(ndev, &bo->blocks);
 	npu_bo_put_host(ndev, bo);
+	if (bo->kind == NPU_BO_KIND_IMPORT)
+		npu_bo_put_import(bo);
 	kvfree(bo->runs);
 	drm_gem_object_release(&bo->base);
 	kfree(bo);
@@ -168,17 +163,18 @@ static int npu_bo_fill_pages(struct npu_bo *bo)
 	return 0;
 }
 
-static int npu_bo_host_runs(struct npu_device *ndev, struct npu_bo *bo)
+/* Notes where the device finds the pieces of what is mapped for it. */
+int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table *sgt)
 {
 	struct scatterlist *sg;
 	u64 start = 0, next = 0;
 	unsigned int i;
 
-	bo->runs = kvcalloc(bo->sgt.nents, sizeof(*bo->runs),
+	bo->runs = kvcalloc(sgt->nents, sizeof(*bo->runs),
 			    GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL);
 	if (!bo->runs)
 		return -ENOMEM;
-	for_each_sgtable_dma_sg(&bo->sgt, sg, i) {
+	for_each_sgtable_dma_sg(sgt, sg, i) {
 		u64 addr = sg_dma_address(sg);
 
 		/* Bounce buffers would hide the device's stores from the process. */
@@ -223,7 +219,7 @@ int npu_bo_get_host(struct npu_device *ndev, struct npu_bo *bo)
 	if (ret)
 		return ret == -EIO ? -ENOMEM : ret;
 	bo->mapped = true;
-	return npu_bo_host_runs(ndev, bo);
+	return npu_bo_set_runs(ndev, bo, &bo->sgt);
 }
 
 static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kind, u64 size,
@@ -281,6 +277,25 @@ struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 si
 	}
 	npu_bo_touch(bo);
 	return bo;
+}
+
+/* A buffer of somebody else, without its addresses yet. */
+struct npu_bo *npu_bo_new_import(struct npu_device *ndev, struct dma_buf *dma_buf)
+{
+	struct npu_bo *bo = npu_bo_alloc(ndev, NPU_BO_KIND_IMPORT, dma_buf->size, 0);
+	int ret;
+
+	if (IS_ERR(bo))
+		return bo;
+	bo->base.resv = dma_buf->resv;
+	ret = drm_gem_create_mmap_offset(&bo->base);
+	if (!ret)
+		return bo;
+	/* It has no attachment to end yet. */
+	bo->kind = NPU_BO_KIND_HOST;
+	bo->base.resv = &bo->base._resv;
+	npu_bo_put(bo);
+	return ERR_PTR(ret);
 }
 
 /* The doorbell page of @queue, as something to map. */
@@ -382,11 +397,34 @@ void npu_bo_put(struct npu_bo *bo)
 		drm_gem_object_put(&bo->base);
 }
 
+/* Imports, whose reservations come before bo_lock. */
+static void npu_bo_unmap_imports(struct npu_device *ndev)
+{
+	struct npu_bo *bo, *found;
+
+	do {
+		found = NULL;
+		mutex_lock(&ndev->bo_lock);
+		list_for_each_entry(bo, &ndev->bo_list, node) {
+			/* One that is just being freed does it itself. */
+			if (bo->import_sgt && kref_get_unless_zero(&bo->base.refcount)) {
+				found = bo;
+				break;
+			}
+		}
+		mutex_unlock(&ndev->bo_lock);
+		if (found)
+			npu_bo_unmap_import(found);
+		npu_bo_put(found);
+	} while (found);
+}
+
 /* Takes the DMA mappings of all buffers away: the device is leaving its driver. */
 void npu_bo_unmap_dma_all(struct npu_device *ndev)
 {
 	struct npu_bo *bo;
 
+	npu_bo_unmap_imports(ndev);
 	mutex_lock(&ndev->bo_lock);
 	list_for_each_entry(bo, &ndev->bo_list, node) {
 		if (bo->mapped)

@@ -14,6 +14,7 @@ enum npu_bo_kind {
 	NPU_BO_KIND_DEVICE,   /* device memory */
 	NPU_BO_KIND_HOST,     /* host pages, mapped for DMA */
 	NPU_BO_KIND_DOORBELL, /* one page of BAR0 */
+	NPU_BO_KIND_IMPORT,   /* somebody else's, reached by bus addresses */
 };
 
 #define NPU_BO_READONLY BIT(0)   /* user space may only read */
@@ -45,6 +46,7 @@ struct npu_run {
  * @evicted: device memory that is in host memory for the time being
  * @pins: while not 0 it stays where it is
  * @name: what its process calls it; under npu_device.bo_lock
+ * @import_sgt: of somebody else's buffer, while it is mapped for DMA; under its reservation
  * @queue: whose doorbell it is
  * @revoked: user space lost its mappings and gets no new ones
  * @blocked: user space lost its mappings and waits for new ones
@@ -64,6 +66,7 @@ struct npu_bo {
 	u32 num_runs;
 	bool evicted;
 	u32 pins;
+	struct sg_table *import_sgt;
 	char name[DRM_NPU_NAME_BYTES];
 	u32 queue;
 	bool revoked;
@@ -75,10 +78,16 @@ static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 	return container_of(obj, struct npu_bo, base);
 }
 
-/* Its addresses are bus addresses, and its contents in @pages. */
+/* Its contents are in @pages. */
 static inline bool npu_bo_in_host(struct npu_bo *bo)
 {
 	return bo->kind == NPU_BO_KIND_HOST || bo->evicted;
+}
+
+/* Its addresses are bus addresses. */
+static inline bool npu_bo_on_bus(struct npu_bo *bo)
+{
+	return bo->kind == NPU_BO_KIND_IMPORT || npu_bo_in_host(bo);
 }
 
 struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 size, u32 flags,
@@ -98,6 +107,15 @@ void npu_bo_put(struct npu_bo *bo);
 void npu_bo_show_all(struct npu_device *ndev, struct seq_file *m);
 void npu_bo_unmap_dma_all(struct npu_device *ndev);
 void npu_bo_reclaim(struct npu_device *ndev);
+
+struct npu_bo *npu_bo_new_import(struct npu_device *ndev, struct dma_buf *dma_buf);
+int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table *sgt);
+
+/* npu_dmabuf.c */
+struct dma_buf *npu_bo_export(struct drm_gem_object *obj, int flags);
+struct drm_gem_object *npu_prime_import(struct drm_device *drm, struct dma_buf *dma_buf);
+void npu_bo_unmap_import(struct npu_bo *bo);
+void npu_bo_put_import(struct npu_bo *bo);
 
 /* npu_evict.c */
 void npu_bo_touch(struct npu_bo *bo);

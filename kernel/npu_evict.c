@@ -363,10 +363,10 @@ bool npu_evict_retry(struct npu_device *ndev, u64 bytes, int *ret)
 }
 
 /**
- * npu_evict_to_host() - move one buffer to host memory, where every device can reach it
- * @bo: buffer
+ * npu_evict_to_host() - move one buffer to host memory, where every device can reach it, and pin it
+ * @bo: buffer in device memory
  *
- * Return: 0, also when it is there already or not movable at all; -EBUSY when it is pinned to
+ * Return: 0, also when it is there already; -EBUSY when it is pinned to
  * device memory or work is in flight that may use it; -ENOMEM, -ENODEV, -EINTR.
  */
 int npu_evict_to_host(struct npu_bo *bo)
@@ -374,13 +374,15 @@ int npu_evict_to_host(struct npu_bo *bo)
 	struct npu_device *ndev = to_npu_device(bo->base.dev);
 	int idx, ret;
 
-	if (bo->kind != NPU_BO_KIND_DEVICE)
-		return 0;
 	ret = npu_evict_begin(ndev, &idx);
 	if (ret)
 		return ret;
+	dma_resv_lock(bo->base.resv, NULL);
 	if (!bo->evicted)
-		ret = npu_evict_one(ndev, bo);
+		ret = npu_bo_still(bo) ? npu_bo_move_out(ndev, bo) : -EBUSY;
+	if (!ret)
+		bo->pins++;
+	dma_resv_unlock(bo->base.resv);
 	npu_evict_end(ndev, idx);
 	return ret;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Buffers in the address spaces of processes. */
+#include <linux/dma-buf.h>
 #include <linux/dma-resv.h>
 #include <linux/mm.h>
 
@@ -115,11 +116,27 @@ const struct vm_operations_struct npu_bo_vm_ops = {
 	.close = drm_gem_vm_close,
 };
 
+/* The exporter does it, with its own rules. */
+static int npu_bo_mmap_import(struct drm_gem_object *obj, struct vm_area_struct *vma)
+{
+	int ret;
+
+	vma->vm_private_data = NULL;
+	vma->vm_ops = NULL;
+	ret = dma_buf_mmap(obj->import_attach->dmabuf, vma, 0);
+	/* The reference that drm_gem_mmap_obj() took for a mapping of ours. */
+	if (!ret)
+		drm_gem_object_put(obj);
+	return ret;
+}
+
 /* Called by drm_gem_mmap() once it knows that the file may map it and that the size fits. */
 int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 {
 	struct npu_bo *bo = to_npu_bo(obj);
 
+	if (bo->kind == NPU_BO_KIND_IMPORT)
+		return npu_bo_mmap_import(obj, vma);
 	if (is_cow_mapping(vma->vm_flags)) {
 		drm_dbg(obj->dev, "mmap: a private mapping would not reach the device\n");
 		return -EINVAL;

@@ -50,6 +50,8 @@ static const char *npu_bo_kind_name(struct npu_bo *bo)
 		return "device";
 	case NPU_BO_KIND_HOST:
 		return "host";
+	case NPU_BO_KIND_IMPORT:
+		return "import";
 	default:
 		return "doorbell";
 	}
@@ -66,7 +68,7 @@ void npu_bo_show_all(struct npu_device *ndev, struct seq_file *m)
 	mutex_lock(&ndev->bo_lock);
 	list_for_each_entry(bo, &ndev->bo_list, node) {
 		seq_printf(m, "%-8s %-6s %8zu KiB pins %u pid %d%s%s%s\n", npu_bo_kind_name(bo),
-			   npu_bo_in_host(bo) ? "host" : "device", bo->base.size >> 10,
+			   npu_bo_on_bus(bo) ? "host" : "device", bo->base.size >> 10,
 			   READ_ONCE(bo->pins), bo->account ? bo->account->pid : 0,
 			   bo->flags & NPU_BO_INTERNAL ? " internal" : "",
 			   *bo->name ? " name " : "", bo->name);

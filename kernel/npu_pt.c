@@ -243,7 +243,7 @@ void npu_pt_map(struct npu_vm *vm, u64 va, u64 size, struct npu_bo *bo, u64 offs
 	u64 end = va + size, next, len;
 	struct npu_pt *mid;
 
-	if (npu_bo_in_host(bo))
+	if (npu_bo_on_bus(bo))
 		bits |= NPU_PTE_HOST;
 	for (; va < end; offset += next - va, va = next) {
 		next = npu_pt_slot_end(va, end);

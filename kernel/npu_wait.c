@@ -145,6 +145,10 @@ static int npu_wait_with_bo(struct npu_waiter *w)
 	struct drm_device *drm = &w->ctx->ndev->drm;
 	int ret;
 
+	if (w->bo->kind == NPU_BO_KIND_IMPORT) {
+		drm_dbg(drm, "wait: the kernel does not read other drivers' buffers\n");
+		return -EOPNOTSUPP;
+	}
 	if (args->offset > w->bo->base.size - sizeof(u64)) {
 		drm_dbg(drm, "wait: offset %#llx is outside the buffer's %#zx bytes\n",
 			args->offset, w->bo->base.size);

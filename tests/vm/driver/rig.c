@@ -135,3 +135,22 @@ long long fdinfo_kib(int fd, const char* key) {
   fclose(f);
   return value;
 }
+
+char place_of(const char* name) {
+  char* text = debugfs_read("buffers");
+  char place = 0, key[64];
+  snprintf(key, sizeof key, " name %s", name);
+  for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+    char where[16] = "";
+    const char* at = strstr(line, key);
+    if (at && !at[strlen(key)] && sscanf(line, "%*s %15s", where) == 1) place = where[0];
+  }
+  free(text);
+  return place;
+}
+
+void name_buffer(struct buffer* b, const char* name) {
+  struct drm_npu_bo_name args = {.handle = b->handle};
+  snprintf(args.name, sizeof args.name, "%s", name);
+  if (npu_ioctl(b->context->fd, DRM_IOCTL_NPU_BO_NAME, &args)) bail("bo_name: %s", strerror(errno));
+}

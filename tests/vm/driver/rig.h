@@ -34,6 +34,10 @@ void number_pages(struct buffer* b, uint64_t first);
 // Whether they are so numbered.
 bool pages_numbered(const struct buffer* b, uint64_t first);
 
+// Where the buffer of that name is: 'd'evice, 'h'ost, or 0 when there is none.
+char place_of(const char* name);
+void name_buffer(struct buffer* b, const char* name);
+
 // A file in the device's folder of debugfs: 0, or -1 and errno.
 int debugfs_write(const char* name, const char* text);
 // Its text in malloced memory.

@@ -45,26 +45,6 @@ static long long moved_kib(void) {
   return kib;
 }
 
-// Where the buffer of that name is: 'd'evice, 'h'ost, or 0 when there is none.
-static char place_of(const char* name) {
-  char* text = debugfs_read("buffers");
-  char place = 0, key[64];
-  snprintf(key, sizeof key, " name %s", name);
-  for (char* line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
-    char where[16] = "";
-    const char* at = strstr(line, key);
-    if (at && !at[strlen(key)] && sscanf(line, "%*s %15s", where) == 1) place = where[0];
-  }
-  free(text);
-  return place;
-}
-
-static void name_buffer(struct buffer* b, const char* name) {
-  struct drm_npu_bo_name args = {.handle = b->handle};
-  snprintf(args.name, sizeof args.name, "%s", name);
-  if (npu_ioctl(b->context->fd, DRM_IOCTL_NPU_BO_NAME, &args)) bail("bo_name: %s", strerror(errno));
-}
-
 static bool all_come_back(void) {
   const uint64_t end = now_ns() + 20000000000ull;
   while (moved_kib() != 0) {

@@ -15,7 +15,8 @@ constexpr uint8_t kPowerOnByte = 0xcd;
 
 }  // namespace
 
-LocalMemory::LocalMemory() : sram_(new uint8_t[kSramBytes]), stack_(new uint8_t[NPU_LOCAL_STACK_BYTES]) {
+LocalMemory::LocalMemory()
+    : sram_(static_cast<uint8_t*>(AllocateLargePages(kSramBytes))), stack_(new uint8_t[NPU_LOCAL_STACK_BYTES]) {
   Scrub();
   ResetTable();
 }

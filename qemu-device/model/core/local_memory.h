@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "core/core.h"
+#include "core/large_pages.h"
 #include "core/memory.h"
 
 namespace npu::model {
@@ -56,7 +57,7 @@ class LocalMemory {
   Ecc* ecc_ = nullptr;
   uint32_t core_ = 0;
 
-  std::unique_ptr<uint8_t[]> sram_;
+  LargePages<uint8_t> sram_;
   std::unique_ptr<uint8_t[]> stack_;
   Entry table_[NPU_LOCAL_ENTRIES];
   uint16_t free_[NPU_LOCAL_ENTRIES];  // ring of free entries, oldest first

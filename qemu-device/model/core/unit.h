@@ -9,6 +9,7 @@
 
 #include "core/address_space.h"
 #include "core/kernels.h"
+#include "core/large_pages.h"
 #include "core/local_memory.h"
 #include "core/peers.h"
 #include "npu_isa.h"
@@ -26,7 +27,7 @@ struct Unit {
   // Scratch, so that operations do not allocate.
   std::vector<Span> spans, more_spans;
   std::vector<uint8_t> stage, converted;
-  std::unique_ptr<GemmScratch> gemm{new GemmScratch};
+  LargePages<GemmScratch> gemm{static_cast<GemmScratch*>(AllocateLargePages(sizeof(GemmScratch)))};
 };
 
 // Cycles that the operation keeps its pipe, and how much later its result is there.

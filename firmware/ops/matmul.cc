@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// D = act(A * B + bias), batched, any of A and B stored transposed.
+// D = act(A * B + bias), batched, any of A and B stored transposed; A and B of type S, D and bias of type D.
 //
 // Each output tile stays in SRAM while k runs in chunks; the DMA of the next chunk (also the next tile's first) runs
 // beside the matrix operation of this one, and the store of the tile before beside both.  Sums run over k ascending.
@@ -28,17 +28,21 @@ Item item_at(const NpuMatmulArgs& a, uint64_t index) {
 }
 
 // A rectangle of a row-major matrix, packed.
-void load(float* dst, uint64_t base, uint64_t offset, uint32_t ld, uint32_t rows, uint32_t cols) {
-  Dma d = dma(dst, device_pointer<const float>(base, offset), cols * sizeof(float));
-  d.dim(1, rows, cols * sizeof(float), static_cast<int64_t>(ld) * sizeof(float));
+template <class S>
+void load(S* dst, uint64_t base, uint64_t offset, uint32_t ld, uint32_t rows, uint32_t cols) {
+  Dma d = dma(dst, device_pointer<const S>(base, offset), cols * sizeof(S));
+  d.dim(1, rows, cols * sizeof(S), static_cast<int64_t>(ld) * sizeof(S));
   dma_in(d);
 }
 
+template <class S, class D>
 struct Chunk {
-  float *a, *b, *bias;
+  S *a, *b;
+  D* bias;
 };
 
-void load_chunk(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks, const Chunk& c) {
+template <class S, class D>
+void load_chunk(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks, const Chunk<S, D>& c) {
   const uint64_t a0 = t.batch * a.batch_a, b0 = t.batch * a.batch_b;
   if (a.flags & NPU_OP_F_TRANS_A) {
     load(c.a, a.a, a0 + static_cast<uint64_t>(k0) * a.lda + t.m0, a.lda, ks, t.ms);
@@ -51,11 +55,12 @@ void load_chunk(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks,
     load(c.b, a.b, b0 + static_cast<uint64_t>(k0) * a.ldb + t.n0, a.ldb, ks, t.ns);
   }
   if (k0 == 0 && (a.flags & NPU_OP_F_BIAS)) {
-    dma_in(dma(c.bias, device_pointer<const float>(a.bias, t.n0), t.ns * sizeof(float)));
+    dma_in(dma(c.bias, device_pointer<const D>(a.bias, t.n0), t.ns * sizeof(D)));
   }
 }
 
-void multiply(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks, const Chunk& c, float* d) {
+template <class S, class D>
+void multiply(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks, const Chunk<S, D>& c, D* d) {
   uint32_t flags = 0;
   if (k0) {
     flags |= NPU_MATRIX_ACCUMULATE;
@@ -72,20 +77,21 @@ void multiply(const NpuMatmulArgs& a, const Item& t, uint32_t k0, uint32_t ks, c
     flags |= NPU_MATRIX_TRANS_B;
     b_pitch = ks;
   }
-  constexpr uint32_t kBytes = sizeof(float);
-  mma<float, float>({d, t.ns * kBytes}, {c.a, a_pitch * kBytes}, {c.b, b_pitch * kBytes}, t.ms, t.ns, ks, flags,
-                    c.bias);
+  constexpr uint32_t kIn = sizeof(S), kOut = sizeof(D);
+  mma<D, S>({d, t.ns * kOut}, {c.a, a_pitch * kIn}, {c.b, b_pitch * kIn}, t.ms, t.ns, ks, flags, c.bias);
 }
 
-void store(const NpuMatmulArgs& a, const Item& t, const float* d) {
+template <class D>
+void store(const NpuMatmulArgs& a, const Item& t, const D* d) {
   const uint64_t at = t.batch * a.batch_d + static_cast<uint64_t>(t.m0) * a.ldd + t.n0;
-  Dma out = dma(device_pointer<float>(a.d, at), d, t.ns * sizeof(float));
-  out.dim(1, t.ms, static_cast<int64_t>(a.ldd) * sizeof(float), t.ns * sizeof(float));
+  Dma out = dma(device_pointer<D>(a.d, at), d, t.ns * sizeof(D));
+  out.dim(1, t.ms, static_cast<int64_t>(a.ldd) * sizeof(D), t.ns * sizeof(D));
   dma_out(out);
 }
 
 // The k loop of one tile, into d.
-void accumulate(const NpuMatmulArgs& a, const Item& t, Channel<kDmaIn, kMatrix>& in, const Chunk* chunks, float* d) {
+template <class S, class D>
+void accumulate(const NpuMatmulArgs& a, const Item& t, Channel<kDmaIn, kMatrix>& in, const Chunk<S, D>* chunks, D* d) {
   for (uint32_t k0 = 0; k0 < a.k; k0 += a.k_tile) {
     const uint32_t ks = min(a.k_tile, a.k - k0);
     in.acquire();
@@ -97,20 +103,22 @@ void accumulate(const NpuMatmulArgs& a, const Item& t, Channel<kDmaIn, kMatrix>&
   }
 }
 
+template <class S, class D>
 struct Buffers {
-  Chunk chunk[2];
-  float* d[2];
+  Chunk<S, D> chunk[2];
+  D* d[2];
 };
 
-Buffers allocate(const NpuMatmulArgs& a) {
+template <class S, class D>
+Buffers<S, D> allocate(const NpuMatmulArgs& a) {
   Sram sram;
-  Buffers b;
-  for (Chunk& c : b.chunk) {
-    c.a = sram.alloc<float>(static_cast<uint64_t>(a.m_tile) * a.k_tile);
-    c.b = sram.alloc<float>(static_cast<uint64_t>(a.k_tile) * a.n_tile);
-    c.bias = sram.alloc<float>(a.n_tile);
+  Buffers<S, D> b;
+  for (Chunk<S, D>& c : b.chunk) {
+    c.a = sram.alloc<S>(static_cast<uint64_t>(a.m_tile) * a.k_tile);
+    c.b = sram.alloc<S>(static_cast<uint64_t>(a.k_tile) * a.n_tile);
+    c.bias = sram.alloc<D>(a.n_tile);
   }
-  for (float*& d : b.d) d = sram.alloc<float>(static_cast<uint64_t>(a.m_tile) * a.n_tile);
+  for (D*& d : b.d) d = sram.alloc<D>(static_cast<uint64_t>(a.m_tile) * a.n_tile);
   return b;
 }
 
@@ -118,8 +126,9 @@ uint64_t items(const NpuMatmulArgs& a) {
   return static_cast<uint64_t>(a.batch) * a.m_tiles * a.n_tiles;
 }
 
+template <class S, class D>
 void run(const NpuMatmulArgs& a) {
-  const Buffers b = allocate(a);
+  const Buffers<S, D> b = allocate<S, D>(a);
   Channel<kDmaIn, kMatrix> in;
   Channel<kMatrix, kDmaOut> out;
   const Range range = my_items(items(a));
@@ -138,7 +147,7 @@ void run(const NpuMatmulArgs& a) {
 
 // With a function of the vector unit between matrix unit and store, in place.
 void run_function(const NpuMatmulArgs& a, npu_vector_op function) {
-  const Buffers b = allocate(a);
+  const Buffers<float, float> b = allocate<float, float>(a);
   Channel<kDmaIn, kMatrix> in;
   Channel<kMatrix, kVector> mid;
   // The tile goes back to the matrix unit from the store, not from the vector unit.
@@ -175,7 +184,19 @@ void run_function(const NpuMatmulArgs& a, npu_vector_op function) {
 
 NPU_KERNEL matmul_f32(const NpuMatmulArgs* args) {
   const NpuMatmulArgs a = *args;
-  npu::run(a);
+  npu::run<float, float>(a);
+}
+NPU_KERNEL matmul_f16(const NpuMatmulArgs* args) {
+  const NpuMatmulArgs a = *args;
+  npu::run<npu::f16, float>(a);
+}
+NPU_KERNEL matmul_bf16(const NpuMatmulArgs* args) {
+  const NpuMatmulArgs a = *args;
+  npu::run<npu::bf16, float>(a);
+}
+NPU_KERNEL matmul_i8(const NpuMatmulArgs* args) {
+  const NpuMatmulArgs a = *args;
+  npu::run<int8_t, int32_t>(a);
 }
 
 NPU_KERNEL matmul_sigmoid_f32(const NpuMatmulArgs* args) {

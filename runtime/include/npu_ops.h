@@ -35,6 +35,22 @@ NPU_OPS_API const char* npuOpsGetLastErrorMessage(void);
 /* Path of a device-code module ("matmul"), for callers that load kernels of their own from the same folder. */
 NPU_OPS_API npuError_t npuOpsGetModulePath(const char* module, char* path, size_t bytes);
 
+/* Element types.  Packed 4-bit integers: two to a byte, the even element in the low half. */
+typedef enum npuOpsType {
+  npuOpsTypeF32 = 0,
+  npuOpsTypeF16 = 1,
+  npuOpsTypeBF16 = 2,
+  npuOpsTypeTF32 = 3, /* 32 bits, the low 13 are 0 */
+  npuOpsTypeF8E4M3 = 4,
+  npuOpsTypeF8E5M2 = 5,
+  npuOpsTypeI8 = 6,
+  npuOpsTypeU8 = 7,
+  npuOpsTypeI32 = 8,
+  npuOpsTypeI16 = 9,
+  npuOpsTypeI4 = 10,
+  npuOpsTypeU32 = 11,
+} npuOpsType;
+
 typedef enum npuOpsActivation {
   npuOpsActivationNone = 0,
   npuOpsActivationRelu = 1,
@@ -71,6 +87,8 @@ NPU_OPS_API npuError_t npuOpsConv2d(const npuOpsConv2dDesc* desc, const void* x,
 /*
  * d[m][n] = act(bias[n] + sum over k ascending of a[m][k] * b[k][n]), with fused multiply-adds.
  * transA: a is stored as [k][m]; transB: b is stored as [n][k].
+ * type: of a and b.  f32, f16, bf16: d and bias are f32, products of f16 and bf16 are exact.  i8: d and bias are i32, sums
+ * are exact modulo 2^32.  Sigmoid and tanh are for f32 only (else NotSupported).
  */
 typedef struct npuOpsMatmulDesc {
   uint32_t m, n, k;
@@ -79,6 +97,7 @@ typedef struct npuOpsMatmulDesc {
   npuOpsActivation activation;
   uint32_t batch;                                    /* matrices; 0 counts as 1 */
   uint64_t batchStrideA, batchStrideB, batchStrideD; /* elements; 0 for a or b: the same matrix for all */
+  npuOpsType type;                                   /* of a and b: f32 (0), f16, bf16 or i8 */
 } npuOpsMatmulDesc;
 
 /* bias may be NULL. */
@@ -143,22 +162,6 @@ NPU_OPS_API npuError_t npuOpsNormalizeU8(uint64_t count, const void* x, float sc
                                          npuStream_t stream);
 
 /* ------------------------------------------------------------------------------------------------ types and picking */
-
-/* Element types.  Packed 4-bit integers: two to a byte, the even element in the low half. */
-typedef enum npuOpsType {
-  npuOpsTypeF32 = 0,
-  npuOpsTypeF16 = 1,
-  npuOpsTypeBF16 = 2,
-  npuOpsTypeTF32 = 3, /* 32 bits, the low 13 are 0 */
-  npuOpsTypeF8E4M3 = 4,
-  npuOpsTypeF8E5M2 = 5,
-  npuOpsTypeI8 = 6,
-  npuOpsTypeU8 = 7,
-  npuOpsTypeI32 = 8,
-  npuOpsTypeI16 = 9,
-  npuOpsTypeI4 = 10,
-  npuOpsTypeU32 = 11,
-} npuOpsType;
 
 typedef enum npuOpsRounding {
   npuOpsRoundNearest = 0, /* ties to even */

@@ -8,7 +8,7 @@ out=$PWD/build/bench.json
 rm -f "$out"
 
 # One worker thread against one BLAS thread.  OpenBLAS takes CPUs that are newer than itself for very old ones.
-export NPU_SIM_THREADS=1 OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+export NPU_SIM_MEMORY=512M
 flags=$(grep -m1 '^flags' /proc/cpuinfo)
 case $flags in
 *avx512vl*) export OPENBLAS_CORETYPE=SkylakeX ;;
@@ -16,7 +16,11 @@ case $flags in
 esac
 
 echo "In this process, on the device model"
-build/bin/npu-bench --backend sim --json "$out"
+build/bin/npu-bench --backend sim --threads 1 --json "$out"
+if [ "$(nproc)" -ge 2 ]; then
+	build/bin/npu-bench --backend sim --threads 2 --json "$out" matmul
+	tests/bench/scaling.py "$out"
+fi
 
 echo "The scalar hart alone, and QEMU's user mode on the same programs"
 tests/bench/hart.py "$out"

@@ -82,10 +82,16 @@ int main(int argc, char** argv) {
       ->envname("NPU_BACKEND")
       ->capture_default_str();
   app.add_option("--json", json, "add the rows to this file");
+  unsigned threads = 0;
+  app.add_option("--threads", threads, "host threads of the simulated device and of the libraries it is compared with")
+      ->check(CLI::Range(1u, 64u));
   app.add_option("group", wanted, "what to measure; all when none is named")->check(CLI::IsMember(names));
   CLI11_PARSE(app, argc, argv);
   // The hal-level benchmark and a BLAS that misdetects the CPU both read the environment.
   setenv("NPU_BACKEND", backend.c_str(), 1);
+  // Nothing that reads these has been loaded or started yet.
+  for (const char* name : {"NPU_SIM_THREADS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"})
+    if (threads) setenv(name, std::to_string(threads).c_str(), 1);
   BENCH_CHECK(npuSetBackend(backend.c_str()));
 
   Rows rows;

@@ -1,102 +1,146 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Matrix multiplication through the whole stack (launch, DMA, matrix unit) against the fastest host BLAS, and the share
-// of the modelled peak.  Both sides run on one thread a worker: set NPU_SIM_THREADS and OPENBLAS_NUM_THREADS alike.
-#include <cblas.h>
-#include <dlfcn.h>
+// Matrix multiplication through the whole stack (launch, DMA, checks, matrix unit, cycle model) against the fastest
+// host libraries, and the share of the modelled peak.  Both sides have the same number of threads (--threads) and the
+// same operands, plain and row-major; their samples alternate, so that a change of the machine's mood meets both.
 #include <fmt/format.h>
-#include <oneapi/dnnl/dnnl.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "bench.h"
+#include "matmul_peers.h"
 #include "npu.h"
 #include "npu_ops.h"
 
 namespace npu::bench {
 namespace {
 
-// The peers are loaded at run time: the guest image has no need of them.
-template <class Function>
-Function* Symbol(const char* library, const char* name) {
-  void* handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
-  void* symbol = handle ? dlsym(handle, name) : nullptr;
-  if (!symbol) {
-    fmt::print(stderr, "npu-bench: matmul needs {} of {} as a peer: {}\n", name, library, dlerror());
+struct Type {
+  const char* name;
+  npuOpsType type;
+  uint32_t bytes;
+  uint32_t rate;  // multiply-accumulates of a core in one cycle, as a multiple of f32's
+  const char* unit;
+};
+constexpr Type kTypes[] = {{"f32", npuOpsTypeF32, 4, 1, "GFLOP/s"},
+                           {"bf16", npuOpsTypeBF16, 2, 4, "GFLOP/s"},
+                           {"i8", npuOpsTypeI8, 1, 8, "GOP/s"}};
+
+// Small integers in every type, which all of them hold exactly.
+std::vector<uint8_t> Operand(const Type& type, uint32_t n, uint32_t period) {
+  std::vector<uint8_t> bytes(size_t{n} * n * type.bytes);
+  for (size_t i = 0; i < size_t{n} * n; i++) {
+    const int value = static_cast<int>(i % period) - static_cast<int>(period / 2);
+    const float as_float = static_cast<float>(value);
+    uint32_t bits;
+    memcpy(&bits, &as_float, 4);
+    if (type.bytes == 2) bits >>= 16;
+    if (type.bytes == 1) bits = static_cast<uint8_t>(value);
+    memcpy(&bytes[i * type.bytes], &bits, type.bytes);
+  }
+  return bytes;
+}
+
+// Device copies of the operands, and the operator on them.
+class Ours {
+ public:
+  Ours(const Type& type, uint32_t n, const std::vector<uint8_t>& a, const std::vector<uint8_t>& b)
+      : desc_{.m = n, .n = n, .k = n, .type = type.type} {
+    BENCH_CHECK(npuMalloc(&a_, a.size()));
+    BENCH_CHECK(npuMalloc(&b_, b.size()));
+    BENCH_CHECK(npuMalloc(&d_, size_t{n} * n * 4));
+    BENCH_CHECK(npuMemcpy(a_, a.data(), a.size(), npuMemcpyHostToDevice));
+    BENCH_CHECK(npuMemcpy(b_, b.data(), b.size(), npuMemcpyHostToDevice));
+  }
+  ~Ours() {
+    for (void* p : {a_, b_, d_}) BENCH_CHECK(npuFree(p));
+  }
+  Ours(const Ours&) = delete;
+  Ours& operator=(const Ours&) = delete;
+
+  void Run() {
+    BENCH_CHECK(npuOpsMatmul(&desc_, a_, b_, nullptr, d_, nullptr));
+    BENCH_CHECK(npuStreamSynchronize(nullptr));
+  }
+  // Of one run.
+  double PeakShare(const Type& type) {
+    npuDeviceProp prop;
+    npuCounters before, after;
+    BENCH_CHECK(npuGetDeviceProperties(&prop, 0));
+    BENCH_CHECK(npuStreamGetCounters(nullptr, &before));
+    Run();
+    BENCH_CHECK(npuStreamGetCounters(nullptr, &after));
+    return double(after.macs - before.macs) /
+           (double(after.coreCycles - before.coreCycles) * double(prop.f32MacsPerCycle) * type.rate);
+  }
+  // What both sides computed must be the same, or the comparison is of nothing.
+  void Verify(const void* theirs, const std::string& peer) {
+    std::vector<uint8_t> ours(size_t{desc_.m} * desc_.n * 4);
+    BENCH_CHECK(npuMemcpy(ours.data(), d_, ours.size(), npuMemcpyDeviceToHost));
+    if (memcmp(ours.data(), theirs, ours.size()) == 0) return;
+    fmt::print(stderr, "npu-bench: matmul: {} and the device have different results\n", peer);
     exit(1);
   }
-  return reinterpret_cast<Function*>(symbol);
-}
 
-struct Ours {
-  double gflops = 0;
-  double peak_share = 0;
+ private:
+  npuOpsMatmulDesc desc_;
+  void *a_ = nullptr, *b_ = nullptr, *d_ = nullptr;
 };
 
-double Gflops(uint32_t n, const std::function<void()>& run) {
+double Rate(uint32_t n, const std::function<void()>& run) {
+  const double start = Seconds();
   run();
-  std::vector<double> samples;
-  for (int i = 0; i < 5; i++) {
-    const double start = Seconds();
-    run();
-    samples.push_back(2.0 * n * n * n / (Seconds() - start) / 1e9);
-  }
-  return Median(samples);
+  return 2.0 * n * n * n / (Seconds() - start) / 1e9;
 }
 
-Ours RunOurs(uint32_t n, const std::vector<float>& a, const std::vector<float>& b) {
-  const size_t bytes = size_t{n} * n * sizeof(float);
-  void *da, *db, *dd;
-  npuDeviceProp prop;
-  BENCH_CHECK(npuGetDeviceProperties(&prop, 0));
-  BENCH_CHECK(npuMalloc(&da, bytes));
-  BENCH_CHECK(npuMalloc(&db, bytes));
-  BENCH_CHECK(npuMalloc(&dd, bytes));
-  BENCH_CHECK(npuMemcpy(da, a.data(), bytes, npuMemcpyHostToDevice));
-  BENCH_CHECK(npuMemcpy(db, b.data(), bytes, npuMemcpyHostToDevice));
-  const npuOpsMatmulDesc desc{.m = n, .n = n, .k = n};
-  npuCounters before, after;
-  Ours ours;
-  ours.gflops = Gflops(n, [&] {
-    BENCH_CHECK(npuStreamGetCounters(nullptr, &before));
-    BENCH_CHECK(npuOpsMatmul(&desc, da, db, nullptr, dd, nullptr));
-    BENCH_CHECK(npuStreamSynchronize(nullptr));
-    BENCH_CHECK(npuStreamGetCounters(nullptr, &after));
-  });
-  ours.peak_share =
-      double(after.macs - before.macs) / (double(after.coreCycles - before.coreCycles) * double(prop.f32MacsPerCycle));
-  BENCH_CHECK(npuFree(da));
-  BENCH_CHECK(npuFree(db));
-  BENCH_CHECK(npuFree(dd));
-  return ours;
+void Measure(const Type& type, uint32_t n, const std::string& suffix, Rows* rows) {
+  const auto a = Operand(type, n, 13), b = Operand(type, n, 7);
+  std::vector<uint8_t> c(size_t{n} * n * 4);
+  Ours ours(type, n, a, b);
+  const std::vector<Peer> peers = MatmulPeers(type.name, n, a.data(), b.data(), c.data());
+  ours.Run();
+  for (const Peer& peer : peers) {
+    peer.run();
+    ours.Verify(c.data(), peer.name);
+  }
+  std::vector<double> samples;
+  std::vector<std::vector<double>> theirs(peers.size());
+  for (int i = 0; i < (n > 2048 ? 3 : 7); i++) {
+    samples.push_back(Rate(n, [&] { ours.Run(); }));
+    for (size_t p = 0; p < peers.size(); p++) theirs[p].push_back(Rate(n, peers[p].run));
+  }
+  Row row{.name = fmt::format("matmul_{}_{}{}", type.name, n, suffix), .value = Median(samples), .unit = type.unit};
+  for (size_t p = 0; p < peers.size(); p++) {
+    const double rate = Median(theirs[p]);
+    if (rate > row.peer_value) row.peer = peers[p].name, row.peer_value = rate;
+  }
+  rows->push_back(row);
+  if (suffix.empty()) {
+    rows->push_back({.name = row.name + "_peak_share",
+                     .value = ours.PeakShare(type),
+                     .unit = "1",
+                     .note = "of the matrix units' modelled peak, in device cycles"});
+  }
 }
 
 }  // namespace
 
 void BenchMatmul(Rows* rows) {
-  auto* const sgemm = Symbol<decltype(cblas_sgemm)>("libopenblas.so.0", "cblas_sgemm");
-  auto* const blas_core = Symbol<decltype(openblas_get_corename)>("libopenblas.so.0", "openblas_get_corename");
-  auto* const onednn_sgemm = Symbol<decltype(dnnl_sgemm)>("libdnnl.so.2", "dnnl_sgemm");
-  for (const uint32_t n : {256u, 512u, 1024u, 2048u}) {
-    std::vector<float> a(size_t{n} * n), b(a.size()), c(a.size());
-    for (size_t i = 0; i < a.size(); i++) a[i] = float(i % 13) - 6, b[i] = float(i % 7) - 3;
-    const Ours ours = RunOurs(n, a, b);
-    const int size = static_cast<int>(n);
-    const double blas = Gflops(n, [&] {
-      sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, size, size, size, 1, a.data(), size, b.data(), size, 0, c.data(),
-            size);
-    });
-    const double dnnl =
-        Gflops(n, [&] { onednn_sgemm('N', 'N', n, n, n, 1, a.data(), n, b.data(), n, 0, c.data(), n); });
-    rows->push_back({.name = fmt::format("matmul_f32_{}", n),
-                     .value = ours.gflops,
-                     .unit = "GFLOP/s",
-                     .peer = blas > dnnl ? fmt::format("OpenBLAS {}", blas_core()) : "oneDNN",
-                     .peer_value = std::max(blas, dnnl)});
-    rows->push_back({.name = fmt::format("matmul_f32_{}_peak_share", n),
-                     .value = ours.peak_share,
-                     .unit = "1",
-                     .note = "of the matrix units' modelled peak, in device cycles"});
+  const char* threads = getenv("NPU_SIM_THREADS");
+  const std::string suffix = threads && std::string(threads) != "1" ? fmt::format("_threads{}", threads) : "";
+  for (const Type& type : kTypes) {
+    for (const uint32_t n : {256u, 512u, 1024u, 2048u, 4096u}) {
+      size_t free = 0, total = 0;
+      BENCH_CHECK(npuMemGetInfo(&free, &total));
+      const size_t need = size_t{n} * n * (2 * type.bytes + 4);
+      if (need > free - free / 8) {
+        fmt::print(stderr, "npu-bench: matmul_{}_{} is left out: it needs {} MiB of device memory, {} are free\n",
+                   type.name, n, need >> 20, free >> 20);
+        continue;
+      }
+      if (suffix.empty() || n >= 1024) Measure(type, n, suffix, rows);
+    }
   }
 }
 

@@ -32,8 +32,8 @@ struct NpuConv2dArgs {
   uint32_t flags;
 };
 
-// matmul.elf: matmul_f32, and matmul_sigmoid_f32 and matmul_tanh_f32 with the function on the vector unit.  Grid
-// (blocks).
+// matmul.elf: matmul_f32, matmul_f16 and matmul_bf16 (d and bias f32), matmul_i8 (d and bias i32); and matmul_sigmoid_f32
+// and matmul_tanh_f32 with the function on the vector unit.  Grid (blocks).
 struct NpuMatmulArgs {
   uint64_t a, b, bias, d;
   uint64_t batch_a, batch_b, batch_d;  // elements from one matrix of the batch to the next

@@ -73,7 +73,10 @@ struct Cost {
   static constexpr uint64_t kDmaBytes = 32;  // a cycle, with all cores working
   static constexpr uint64_t kDmaStart = 24;
   static constexpr uint64_t kDmaRow = 2;
-  static uint64_t Mma(uint64_t m, uint64_t n, uint64_t k) { return DivUp(m, kArray) * DivUp(n, kArray) * k + kFill; }
+  // steps: of k, that the array takes a cycle; more for smaller types.
+  static uint64_t Mma(uint64_t m, uint64_t n, uint64_t k, uint64_t steps = 1) {
+    return DivUp(m, kArray) * DivUp(n, kArray) * DivUp(k, steps) + kFill;
+  }
   static uint64_t Dma(uint64_t rows, uint64_t row_bytes) {
     return kDmaStart + rows * (kDmaRow + DivUp(row_bytes, kDmaBytes));
   }

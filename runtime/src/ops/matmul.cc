@@ -10,6 +10,24 @@ namespace {
 
 constexpr char kName[] = "npuOpsMatmul";
 
+// What depends on the type of a and b.
+struct TypeFacts {
+  npuOpsType type;
+  const char* kernel;
+  uint32_t bytes;  // of an element
+  uint32_t steps;  // of k, that the matrix unit takes a cycle
+};
+constexpr TypeFacts kTypes[] = {{npuOpsTypeF32, "matmul_f32", 4, 1},
+                                {npuOpsTypeF16, "matmul_f16", 2, 4},
+                                {npuOpsTypeBF16, "matmul_bf16", 2, 4},
+                                {npuOpsTypeI8, "matmul_i8", 1, 8}};
+
+const TypeFacts* FactsOf(npuOpsType type) {
+  for (const TypeFacts& t : kTypes)
+    if (t.type == type) return &t;
+  return nullptr;
+}
+
 npuError_t CheckLeading(const char* name, uint32_t given, uint32_t dense, uint32_t* out) {
   *out = given ? given : dense;
   if (*out < dense || *out > kMaxDimension * 16) {
@@ -27,6 +45,13 @@ npuError_t Check(const npuOpsMatmulDesc* d, NpuMatmulArgs* a) {
   if (d->transA > 1 || d->transB > 1) return Refuse(npuErrorInvalidValue, "%s: transA and transB are 0 or 1", kName);
   if (d->activation < npuOpsActivationNone || d->activation > npuOpsActivationTanh) {
     return Refuse(npuErrorInvalidValue, "%s: activation %d is unknown", kName, static_cast<int>(d->activation));
+  }
+  if (!FactsOf(d->type)) {
+    return Refuse(npuErrorInvalidValue, "%s: type %d; a and b are f32, f16, bf16 or i8", kName,
+                  static_cast<int>(d->type));
+  }
+  if (d->type != npuOpsTypeF32 && d->activation > npuOpsActivationRelu) {
+    return Refuse(npuErrorNotSupported, "%s: sigmoid and tanh are for f32 only; use none or relu", kName);
   }
   if (npuError_t e = CheckLeading("lda", d->lda, d->transA ? d->m : d->k, &a->lda)) return e;
   if (npuError_t e = CheckLeading("ldb", d->ldb, d->transB ? d->k : d->n, &a->ldb)) return e;
@@ -55,8 +80,9 @@ npuError_t Check(const npuOpsMatmulDesc* d, NpuMatmulArgs* a) {
   return npuSuccess;
 }
 
-uint64_t SramNeeded(uint64_t m, uint64_t n, uint64_t k) {
-  return 2 * (SramFloats(m * k) + SramFloats(k * n) + SramFloats(n)) + 2 * SramFloats(m * n);
+uint64_t SramNeeded(const TypeFacts& type, uint64_t m, uint64_t n, uint64_t k) {
+  const uint64_t in = RoundUp(m * k * type.bytes, 64) + RoundUp(k * n * type.bytes, 64);
+  return 2 * (in + SramFloats(n)) + 2 * SramFloats(m * n);
 }
 
 // What a choice of tiles costs.
@@ -66,11 +92,12 @@ struct Plan {
   uint64_t traffic = 0;  // elements that the cores load
 };
 
-Plan MakePlan(const NpuMatmulArgs& a, const DeviceFacts& device, uint32_t m, uint32_t n, uint32_t k) {
+Plan MakePlan(const NpuMatmulArgs& a, const TypeFacts& type, const DeviceFacts& device, uint32_t m, uint32_t n,
+              uint32_t k) {
   const uint64_t tiles = a.batch * DivUp(a.m, m) * DivUp(a.n, n), chunks = DivUp(a.k, k);
-  const uint64_t load_a = (a.flags & NPU_OP_F_TRANS_A) ? Cost::Dma(k, m * 4) : Cost::Dma(m, k * 4);
-  const uint64_t load_b = (a.flags & NPU_OP_F_TRANS_B) ? Cost::Dma(n, k * 4) : Cost::Dma(k, n * 4);
-  const uint64_t load = load_a + load_b, mma = Cost::Mma(m, n, k), store = Cost::Dma(m, n * 4);
+  const uint64_t load_a = (a.flags & NPU_OP_F_TRANS_A) ? Cost::Dma(k, m * type.bytes) : Cost::Dma(m, k * type.bytes);
+  const uint64_t load_b = (a.flags & NPU_OP_F_TRANS_B) ? Cost::Dma(n, k * type.bytes) : Cost::Dma(k, n * type.bytes);
+  const uint64_t load = load_a + load_b, mma = Cost::Mma(m, n, k, type.steps), store = Cost::Dma(m, n * 4);
   const uint64_t one = std::max({chunks * std::max(load, mma), store});
   Plan plan{m, n, k};
   plan.cycles = DivUp(tiles, device.cores) * one + load + store;
@@ -79,16 +106,16 @@ Plan MakePlan(const NpuMatmulArgs& a, const DeviceFacts& device, uint32_t m, uin
 }
 
 // The least traffic among the plans that are (nearly) the fastest: it is what other engines are disturbed by.
-void ChooseTiles(const DeviceFacts& device, NpuMatmulArgs* a) {
+void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs* a) {
   constexpr uint32_t kSizes[] = {16, 32, 48, 64, 96, 128, 160, 192, 256, 320};
   std::vector<Plan> plans;
   uint64_t fastest = UINT64_MAX;
   for (uint32_t ms : kSizes) {
     for (uint32_t ns : kSizes) {
-      for (uint32_t ks : {32u, 64u, 128u, 256u}) {
+      for (uint32_t ks : {32u, 64u, 128u, 256u, 512u}) {
         const uint32_t m = std::min(ms, a->m), n = std::min(ns, a->n), k = std::min(ks, a->k);
-        if (SramNeeded(m, n, k) > device.sram_bytes) continue;
-        plans.push_back(MakePlan(*a, device, m, n, k));
+        if (SramNeeded(type, m, n, k) > device.sram_bytes) continue;
+        plans.push_back(MakePlan(*a, type, device, m, n, k));
         fastest = std::min(fastest, plans.back().cycles);
       }
     }
@@ -107,14 +134,14 @@ void ChooseTiles(const DeviceFacts& device, NpuMatmulArgs* a) {
   a->n_tiles = static_cast<uint32_t>(DivUp(a->n, a->n_tile));
 }
 
-const char* KernelFor(npuOpsActivation activation) {
+const char* KernelFor(const TypeFacts& type, npuOpsActivation activation) {
   switch (activation) {
     case npuOpsActivationSigmoid:
       return "matmul_sigmoid_f32";
     case npuOpsActivationTanh:
       return "matmul_tanh_f32";
     default:
-      return "matmul_f32";
+      return type.kernel;
   }
 }
 
@@ -127,14 +154,15 @@ extern "C" npuError_t npuOpsMatmul(const npuOpsMatmulDesc* desc, const void* a_m
                                    const void* bias, void* d_matrix, npuStream_t stream) {
   NpuMatmulArgs a = {};
   if (npuError_t e = Check(desc, &a)) return e;
-  if (npuError_t e = CheckPointer(kName, "a", a_matrix)) return e;
-  if (npuError_t e = CheckPointer(kName, "b", b_matrix)) return e;
+  const TypeFacts& type = *FactsOf(desc->type);
+  if (npuError_t e = CheckPointer(kName, "a", a_matrix, type.bytes)) return e;
+  if (npuError_t e = CheckPointer(kName, "b", b_matrix, type.bytes)) return e;
   if (npuError_t e = bias ? CheckPointer(kName, "bias", bias) : npuSuccess) return e;
   if (npuError_t e = CheckPointer(kName, "d", d_matrix)) return e;
   DeviceFacts device;
   if (npuError_t e = GetDeviceFacts(&device)) return e;
   if (bias) a.flags |= NPU_OP_F_BIAS;
-  ChooseTiles(device, &a);
+  ChooseTiles(device, type, &a);
   if (!a.m_tile) {
     return Refuse(npuErrorNotSupported, "%s: a core's local memory of %llu bytes is too small for the smallest tile",
                   kName, static_cast<unsigned long long>(device.sram_bytes));
@@ -144,5 +172,5 @@ extern "C" npuError_t npuOpsMatmul(const npuOpsMatmulDesc* desc, const void* a_m
   a.bias = Bits(bias);
   a.d = Bits(d_matrix);
   const npuDim3 grid = {BlocksFor(device, uint64_t{a.batch} * a.m_tiles * a.n_tiles), 1, 1};
-  return Launch(device, "matmul", KernelFor(desc->activation), grid, &a, sizeof a, stream);
+  return Launch(device, "matmul", KernelFor(type, desc->activation), grid, &a, sizeof a, stream);
 }

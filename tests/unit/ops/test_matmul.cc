@@ -162,6 +162,81 @@ void TooSmall(void**) {
   assert_memory_equal(&before[before.size() - 15], &after[after.size() - 15], 15 * sizeof(float));
 }
 
+// The numbers of a 16-bit type, and what they stand for.
+float FromBF16(uint16_t bits) {
+  const uint32_t u = uint32_t{bits} << 16;
+  float x;
+  std::memcpy(&x, &u, sizeof x);
+  return x;
+}
+float FromF16(uint16_t bits) {
+  const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+  const double value = exponent ? std::ldexp(1024 + fraction, exponent - 25) : std::ldexp(fraction, -24);
+  return static_cast<float>(bits >> 15 ? -value : value);
+}
+
+void Halves(npuOpsType type, float (*value)(uint16_t), npuOpsMatmulDesc d) {
+  d.type = type;
+  std::mt19937 random(d.m + d.k);
+  std::vector<uint16_t> a(size_t{d.m} * d.k), b(size_t{d.k} * d.n);
+  // Moderate exponents of either type.
+  for (auto* v : {&a, &b})
+    for (uint16_t& x : *v) x = static_cast<uint16_t>((random() & 0x87ffu) | (type == npuOpsTypeBF16 ? 0x3c00 : 0x3000));
+  std::vector<float> fa, fb;
+  for (uint16_t x : a) fa.push_back(value(x));
+  for (uint16_t x : b) fb.push_back(value(x));
+  const auto bias = Random(d.n, 9);
+  auto want = reference::Matmul(d.m, d.n, d.k, d.transA, d.transB, fa.data(), fb.data(), bias.data());
+  for (float& v : want)
+    if (d.activation == npuOpsActivationRelu) v = std::max(v, 0.0f);
+  const Tensor<uint16_t> da(a), db(b);
+  const Tensor<float> dbias(bias), dd(want.size());
+  CHECK_OPS(npuOpsMatmul(&d, da.get(), db.get(), dbias.get(), dd.get(), nullptr));
+  assert_true(SameBits(dd.read(), want, Describe(d)));
+}
+
+void Bytes(npuOpsMatmulDesc d) {
+  d.type = npuOpsTypeI8;
+  std::mt19937 random(d.m + d.k);
+  std::vector<int8_t> a(size_t{d.m} * d.k), b(size_t{d.k} * d.n);
+  for (auto* v : {&a, &b})
+    for (int8_t& x : *v) x = static_cast<int8_t>(random());
+  std::vector<int32_t> bias(d.n), want(size_t{d.m} * d.n);
+  for (int32_t& x : bias) x = static_cast<int32_t>(random() >> 8);
+  for (size_t i = 0; i < d.m; ++i)
+    for (size_t j = 0; j < d.n; ++j) {
+      int64_t sum = bias[j];
+      for (size_t l = 0; l < d.k; ++l)
+        sum += (d.transA ? a[l * d.m + i] : a[i * d.k + l]) * (d.transB ? b[j * d.k + l] : b[l * d.n + j]);
+      want[i * d.n + j] = static_cast<int32_t>(d.activation == npuOpsActivationRelu ? std::max<int64_t>(sum, 0) : sum);
+    }
+  const Tensor<int8_t> da(a), db(b);
+  const Tensor<int32_t> dbias(bias), dd(want.size());
+  CHECK_OPS(npuOpsMatmul(&d, da.get(), db.get(), dbias.get(), dd.get(), nullptr));
+  const auto got = dd.read();
+  assert_memory_equal(got.data(), want.data(), want.size() * sizeof(int32_t));
+}
+
+void Types(void**) {
+  for (uint32_t which = 0; which < 4; ++which) {
+    for (npuOpsMatmulDesc d : {Shape(1, 1, 1), Shape(67, 45, 301), Shape(300, 270, 130)}) {
+      d.transA = which & 1;
+      d.transB = which >> 1;
+      d.activation = which == 1 ? npuOpsActivationRelu : npuOpsActivationNone;
+      Halves(npuOpsTypeF16, FromF16, d);
+      Halves(npuOpsTypeBF16, FromBF16, d);
+      Bytes(d);
+    }
+  }
+  const Tensor<float> t(64);
+  npuOpsMatmulDesc d = Shape(4, 4, 4);
+  d.type = npuOpsTypeI4;
+  CHECK_REFUSED(npuOpsMatmul(&d, t.get(), t.get(), nullptr, t.get(), nullptr), npuErrorInvalidValue, "type 10");
+  d.type = npuOpsTypeBF16;
+  d.activation = npuOpsActivationTanh;
+  CHECK_REFUSED(npuOpsMatmul(&d, t.get(), t.get(), nullptr, t.get(), nullptr), npuErrorNotSupported, "tanh");
+}
+
 // High utilisation where there is enough work, and the same count every time.
 void Counters(void**) {
   const uint32_t size = 512;
@@ -188,6 +263,7 @@ int main() {
       cmocka_unit_test(Ragged),      cmocka_unit_test(Transposed),        cmocka_unit_test(LongSums),
       cmocka_unit_test(Activations), cmocka_unit_test(LeadingDimensions), cmocka_unit_test(Batched),
       cmocka_unit_test(Refusals),    cmocka_unit_test(TooSmall),          cmocka_unit_test(Counters),
+      cmocka_unit_test(Types),
   };
   return cmocka_run_group_tests_name("ops.matmul", tests, nullptr, nullptr);
 }

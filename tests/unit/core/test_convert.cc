@@ -184,6 +184,32 @@ void TestStochasticFrequency(void**) {
   assert_memory_equal(a.data(), c.data(), kCount * 4);
 }
 
+// Random numbers on both sides of the threshold, and the lowest one for an exact number: the seed is computed back.
+void TestStochasticThreshold(void**) {
+  const auto seed_for = [](uint32_t random, uint32_t number) {
+    uint32_t x = random;
+    x ^= x >> 16;
+    x *= 0x7ed1b41d;  // the inverses of the two factors
+    x ^= x >> 13 ^ x >> 26;
+    x *= 0xa5cb9243;
+    x ^= x >> 16;
+    return x ^ MixBits(number + 0x9e3779b9);
+  };
+  const auto convert = [&](float x, uint32_t random) {
+    int32_t y = 0;
+    const uint32_t seed = seed_for(random, 7);
+    assert_int_equal(StochasticBits(seed, 7), random);
+    ConvertElements(&y, NPU_I32, &x, NPU_F32, {NPU_ROUND_STOCHASTIC, false, seed}, 7, 1);
+    return y;
+  };
+  assert_int_equal(convert(3.25f, 0x3fffffff), 4);
+  assert_int_equal(convert(3.25f, 0x40000000), 3);
+  assert_int_equal(convert(-3.25f, 0x3fffffff), -4);
+  assert_int_equal(convert(3.0f, 0), 3);
+  assert_int_equal(convert(0x1p-33f, 0), 0);  // the part is below one in 2^32
+  assert_int_equal(convert(0x1p-32f, 0), 1);
+}
+
 npu_vector_desc Half(uint16_t op, uint8_t type, uint32_t cols) {
   npu_vector_desc d{};
   d.op = op;
@@ -327,9 +353,13 @@ void TestRefusals(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(TestAllPairs),       cmocka_unit_test(TestNarrowDense),
-      cmocka_unit_test(TestOperation),      cmocka_unit_test(TestStochasticFrequency),
-      cmocka_unit_test(TestHalfArithmetic), cmocka_unit_test(TestHalfLikeF32),
+      cmocka_unit_test(TestAllPairs),
+      cmocka_unit_test(TestNarrowDense),
+      cmocka_unit_test(TestOperation),
+      cmocka_unit_test(TestStochasticFrequency),
+      cmocka_unit_test(TestStochasticThreshold),
+      cmocka_unit_test(TestHalfArithmetic),
+      cmocka_unit_test(TestHalfLikeF32),
       cmocka_unit_test(TestRefusals),
   };
   return cmocka_run_group_tests_name("core.convert", tests, nullptr, nullptr);

@@ -447,6 +447,56 @@ void TestShootdown(void**) {
   assert_true(r.core.quiesce().Passed(r.core.quiesce().Snapshot()));
 }
 
+// A window closes when its block ends, when its core begins another launch, and when its core is reset.
+void TestPeerWindowsClose(void**) {
+  Rig r;
+  Core other(4, r.platform);
+  r.launch.grid[0] = r.launch.cores_used = 2;
+  r.launch.peers = std::make_shared<PeerWindows>(2);
+  npu_dma_desc d{};
+  d.op = NPU_DMA_COPY;
+  d.dst = kSram;
+  d.src = NPU_LOCAL_PEER_BASE + NPU_LOCAL_PEER_STRIDE;
+  d.count[0] = 64;
+  LaunchContext alone = r.launch;
+  alone.grid[0] = alone.cores_used = 1;
+  alone.peers.reset();
+  const auto reach = [&] {
+    r.core.Begin(r.launch, 0);
+    std::memcpy(r.core.sram() + 0x1000, &d, sizeof(d));
+    r.Tell(kPokeIssue, kSram + 0x1000, NPU_PIPE_DMA_IN);
+    return r.core.Run(1000000);
+  };
+  const auto open = [&] {
+    other.Begin(r.launch, 1);
+    other.ReleaseBarrier(0);
+    assert_int_equal(reach(), Outcome::kDone);
+  };
+  const auto closed = [&] {
+    assert_int_equal(reach(), Outcome::kFault);
+    assert_int_equal(r.core.fault().kind, NPU_FAULT_LOCAL_OOB);
+  };
+  closed();
+  open();
+  r.Tell(kPokeNothing);
+  assert_int_equal(other.Run(1000), Outcome::kDone);
+  closed();
+  open();
+  r.Tell(kPokeTrap);
+  assert_int_equal(other.Run(1000), Outcome::kFault);
+  closed();
+  open();
+  other.RequestAbort();
+  assert_int_equal(other.Run(1000), Outcome::kAborted);
+  closed();
+  open();
+  other.Begin(alone, 0);
+  closed();
+  open();
+  other.Reset();
+  closed();
+}
+
 // What an operator's author writes, against plain loops.
 void TestIntrinsics(void**) {
   World w;
@@ -500,7 +550,7 @@ int main() {
       cmocka_unit_test(TestDeadlocks),    cmocka_unit_test(TestHeldOperation), cmocka_unit_test(TestLocalBounds),
       cmocka_unit_test(TestCsrs),         cmocka_unit_test(TestGridBarrier),   cmocka_unit_test(TestExactCounters),
       cmocka_unit_test(TestTile),         cmocka_unit_test(TestScrub),         cmocka_unit_test(TestAbortAndBudget),
-      cmocka_unit_test(TestShootdown),    cmocka_unit_test(TestIntrinsics),
+      cmocka_unit_test(TestShootdown),    cmocka_unit_test(TestIntrinsics),    cmocka_unit_test(TestPeerWindowsClose),
   };
   return cmocka_run_group_tests_name("core.core", tests, nullptr, nullptr);
 }

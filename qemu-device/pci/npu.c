@@ -42,7 +42,9 @@ static uint64_t npu_mmio_read(void *opaque, hwaddr offset, unsigned size)
 {
     NpuState *s = opaque;
     struct npu_model *model = npu_model_enter(s);
-    uint64_t value = model ? s->api->mmio_read(model, offset, size) : ~0ull;
+    /* A sleeping function answers nothing but configuration accesses. */
+    bool there = model && !qatomic_read(&s->asleep);
+    uint64_t value = there ? s->api->mmio_read(model, offset, size) : ~0ull;
 
     npu_model_leave(s);
     trace_npu_mmio_read(s->name, offset, size, value);
@@ -60,7 +62,7 @@ static void npu_mmio_write(void *opaque, hwaddr offset, uint64_t value, unsigned
     } else {
         trace_npu_mmio_write(s->name, offset, size, value);
     }
-    if (model) {
+    if (model && !qatomic_read(&s->asleep)) {
         s->api->mmio_write(model, offset, value, size);
     }
     npu_model_leave(s);
@@ -74,13 +76,34 @@ static const MemoryRegionOps npu_regs_ops = {
     .impl = {.min_access_size = 1, .max_access_size = 8, .unaligned = false},
 };
 
-/* The bottom half that carries interrupts from the model's threads to the guest. */
+/* An AER message for the root port, as far as the guest has asked for any. */
+static void npu_report_link_error(NpuState *s, bool uncorrected)
+{
+    PCIEAERErr error = {
+        .status = uncorrected ? PCI_ERR_UNC_COMP_TIME : PCI_ERR_COR_REP_TIMER,
+        .flags = uncorrected ? 0 : PCIE_AER_ERR_IS_CORRECTABLE,
+        .source_id = pci_requester_id(PCI_DEVICE(s)),
+    };
+
+    trace_npu_link_error(s->name, uncorrected);
+    pcie_aer_inject_error(PCI_DEVICE(s), &error);
+}
+
+/* The bottom half that carries interrupts and errors from the model's threads to the guest. */
 static void npu_irq_bh(void *opaque)
 {
     NpuState *s = opaque;
+    uint32_t corrected = qatomic_xchg(&s->link_corrected, 0);
+    uint32_t uncorrected = qatomic_xchg(&s->link_uncorrected, 0);
     /* Taken before they are raised: what comes in between is raised again, never lost. */
     uint64_t vectors = qatomic_xchg(&s->pending, 0);
 
+    if (corrected) {
+        npu_report_link_error(s, false);
+    }
+    if (uncorrected) {
+        npu_report_link_error(s, true);
+    }
     while (vectors) {
         unsigned vector = ctz64(vectors);
 
@@ -94,8 +117,10 @@ static void npu_irq_bh(void *opaque)
 static void npu_update_run_state(NpuState *s, bool machine_runs)
 {
     const uint8_t *pm = PCI_DEVICE(s)->config + NPU_CAP_PM;
-    bool pause = !machine_runs || (pci_get_word(pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK);
+    bool asleep = pci_get_word(pm + PCI_PM_CTRL) & PCI_PM_CTRL_STATE_MASK;
+    bool pause = !machine_runs || asleep;
 
+    qatomic_set(&s->asleep, asleep);
     if (!s->model || pause == s->paused) {
         return;
     }
@@ -108,10 +133,20 @@ static void npu_update_run_state(NpuState *s, bool machine_runs)
     s->paused = pause;
 }
 
+void npu_power_changed(NpuState *s)
+{
+    npu_update_run_state(s, runstate_is_running());
+}
+
 static void npu_vm_state_changed(void *opaque, bool running, RunState state)
 {
+    NpuState *s = opaque;
+
     npu_thread_is_qemus();
-    npu_update_run_state(opaque, running);
+    if (!running && s->model) {
+        npu_state_stopping(s);
+    }
+    npu_update_run_state(s, running);
 }
 
 static void npu_write_config(PCIDevice *dev, uint32_t addr, uint32_t val, int len)
@@ -125,7 +160,7 @@ static void npu_write_config(PCIDevice *dev, uint32_t addr, uint32_t val, int le
     }
     pcie_cap_flr_write_config(dev, addr, val, len);
     pcie_aer_write_config(dev, addr, val, len);
-    npu_update_run_state(s, runstate_is_running());
+    npu_power_changed(s);
 }
 
 /*
@@ -151,9 +186,11 @@ static void npu_reset_hold(NPU_RESET_HOLD_ARGS)
     s->touched = s->touched && flr;
     /* The model is quiet: what it raised before belongs to the life that has ended. */
     qatomic_set(&s->pending, 0);
+    qatomic_set(&s->link_corrected, 0);
+    qatomic_set(&s->link_uncorrected, 0);
     qemu_bh_cancel(s->irq_bh);
     pci_set_word(dev->config + NPU_CAP_PM + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
-    npu_update_run_state(s, runstate_is_running());
+    npu_power_changed(s);
 }
 
 static bool npu_check_properties(NpuState *s, Error **errp)
@@ -346,28 +383,7 @@ static void npu_realize(PCIDevice *dev, Error **errp)
     }
     pcie_dev_ser_num_init(dev, NPU_EXT_SERIAL, s->api->mmio_read(s->model, NPU_REG_UUID, 8));
     s->vm_state = qemu_add_vm_change_state_handler(npu_vm_state_changed, s);
-    npu_update_run_state(s, runstate_is_running());
-}
-
-/* The property "info": what the model says of its slots and cores. */
-static char *npu_get_info(Object *obj, Error **errp)
-{
-    NpuState *s = NPU(obj);
-    g_autofree char *text = NULL;
-    size_t room = 4096, need;
-
-    npu_thread_is_qemus();
-    if (!s->model) {
-        return g_strdup("not realized");
-    }
-    for (;;) {
-        text = g_realloc(text, room);
-        need = s->api->describe(s->model, text, room);
-        if (need < room) {
-            return g_steal_pointer(&text);
-        }
-        room = need + 1024; /* it may grow between two calls */
-    }
+    npu_power_changed(s);
 }
 
 static NPU_PROPERTIES npu_properties[] = {
@@ -380,13 +396,6 @@ static NPU_PROPERTIES npu_properties[] = {
     DEFINE_PROP_STRING("simd", NpuState, simd),
     DEFINE_PROP_STRING("model", NpuState, model_path),
     NPU_PROPERTIES_END};
-
-/* Work in flight cannot be saved yet: migration and snapshots are refused by name instead of losing
- * it. */
-static const VMStateDescription npu_vmstate = {
-    .name = TYPE_NPU,
-    .unmigratable = 1,
-};
 
 static void npu_class_init(ObjectClass *class, NPU_CLASS_DATA data)
 {
@@ -405,8 +414,7 @@ static void npu_class_init(ObjectClass *class, NPU_CLASS_DATA data)
     dc->vmsd = &npu_vmstate;
     device_class_set_props(dc, npu_properties);
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
-    object_class_property_add_str(class, "info", npu_get_info, NULL);
-    object_class_property_set_description(class, "info", "state of slots and cores, for people");
+    npu_qom_init(class);
 }
 
 static const TypeInfo npu_type = {

@@ -38,6 +38,7 @@ struct NpuState {
 
     /* Under the big lock. */
     bool paused;  /* the model is paused */
+    bool asleep;  /* in D3: also read without the lock */
     bool touched; /* the guest has decoded our BARs since the last cold reset, so there is state to
                      reset */
     VMChangeStateEntry *vm_state;
@@ -46,7 +47,15 @@ struct NpuState {
     /* Vectors to be raised: any thread sets a bit and schedules the bottom half, which takes all.
      */
     uint64_t pending;
+    /* Link errors that are to be reported likewise.  Registers count them; a message tells that
+     * there are some. */
+    uint32_t link_corrected;
+    uint32_t link_uncorrected;
     QEMUBH *irq_bh;
+
+    /* The model's state on its way in or out, under the big lock; else NULL and 0. */
+    uint8_t *snapshot;
+    uint32_t snapshot_bytes;
 
     /* Properties. */
     uint64_t memory_bytes;
@@ -63,6 +72,16 @@ struct NpuState {
 extern const struct npu_model_host_ops npu_host_ops;
 /* A thread of QEMU enters the glue: it is known to RCU already. */
 void npu_thread_is_qemus(void);
+
+/* npu.c: the function may have gone to another power state. */
+void npu_power_changed(NpuState *s);
+
+/* npu_state.c: snapshots and migration.  Before the pause that comes with the machine's stop. */
+void npu_state_stopping(NpuState *s);
+extern const VMStateDescription npu_vmstate;
+
+/* npu_qom.c: the properties that show the device's state. */
+void npu_qom_init(ObjectClass *class);
 
 /* npu_load.c: finds and opens the model; NULL and a sentence on failure. */
 const struct npu_model_api *npu_load_model(const char *path, Error **errp);

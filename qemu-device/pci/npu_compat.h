@@ -19,6 +19,7 @@
 #endif
 #include "hw/pci/msix.h"
 #include "hw/pci/pcie.h"
+#include "hw/pci/pcie_aer.h"
 #if __has_include("hw/core/qdev-properties.h")
 #include "hw/core/qdev-properties.h"
 #else
@@ -54,6 +55,13 @@
 #else
 #define NPU_CLASS_DATA const void *
 #define NPU_INTERFACES const InterfaceInfo
+#endif
+
+/* Fields of a migration's description became const in 8.2. */
+#if NPU_QEMU_VERSION < 802
+#define NPU_VMSTATE_FIELDS VMStateField
+#else
+#define NPU_VMSTATE_FIELDS const VMStateField
 #endif
 
 /* The end of a property list: needed before 10.0, forbidden since. */

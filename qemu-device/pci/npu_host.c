@@ -228,6 +228,14 @@ static void npu_trace(void *opaque, const char *event, uint64_t a, uint64_t b, u
     trace_npu_event(s->name, event, a, b, c);
 }
 
+static void npu_link_error(void *opaque, int uncorrected)
+{
+    NpuState *s = opaque;
+
+    qatomic_inc(uncorrected ? &s->link_uncorrected : &s->link_corrected);
+    qemu_bh_schedule(s->irq_bh);
+}
+
 const struct npu_model_host_ops npu_host_ops = {
     .dma_read = npu_dma_read,
     .dma_write = npu_dma_write,
@@ -237,4 +245,5 @@ const struct npu_model_host_ops npu_host_ops = {
     .msix = npu_msix,
     .log = npu_log,
     .trace = npu_trace,
+    .link_error = npu_link_error,
 };

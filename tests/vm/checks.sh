@@ -16,6 +16,8 @@ run kernel.style tests/vm/kernel-style.sh
 run vm.firmware tests/vm/firmware-host.sh
 run vm.demo tests/vm/same-results.sh
 run vm.glue tests/vm/qemu-glue.sh
+run vm.glue_fuzz tests/vm/glue-fuzz.sh
 run vm.idle /usr/bin/python3 -B tests/vm/idle.py
 # The share suite once more, with the part that needs a second device.
 run vm.two-devices tools/vm/run --devices 2 --timeout 300 --exec driver-share-test
+run vm.migrate /usr/bin/python3 -B tests/vm/migrate.py

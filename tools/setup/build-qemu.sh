@@ -57,6 +57,24 @@ refresh() { # DIRECTORY FILE...
   for file in "$@"; do cmp -s "$file" "$dir/${file##*/}" || cp "$file" "$dir/"; done
 }
 
+# QEMU 7.2 keeps error messages (AER) from the root port: correctable ones always, others unless SERR is on, though either
+# that or the device control register asks for them; and it lets no other file send one.  Later versions do both.
+report_errors() { # TREE
+  local source=$1/hw/pci/pcie_aer.c header=$1/include/hw/pci/pcie_aer.h
+  if ! grep -q 'pcie_aer_inject_error' "$header"; then
+    sed -i 's/^static int pcie_aer_inject_error(/int pcie_aer_inject_error(/' "$source"
+    sed -i 's/^void pcie_aer_exit(.*/&\nint pcie_aer_inject_error(PCIDevice *dev, const PCIEAERErr *err);/' "$header"
+  fi
+  if grep -q 'if (!(pcie_aer_msg_is_uncor(msg) &&' "$source"; then
+    # The condition loses its negation, and its block goes on to the end of what it is about.
+    sed -i '/^pcie_aer_msg_alldev/,/^}/ {
+      s/if (!(pcie_aer_msg_is_uncor(msg) &&/if ((pcie_aer_msg_is_uncor(msg) \&\&/
+      /PCI_COMMAND_SERR))) {/ { n; N; d }
+      s/PCI_STATUS_SIG_SYSTEM_ERROR);/&\n    }/
+    }' "$source"
+  fi
+}
+
 inject() { # TREE
   local tree=$1
   refresh "$tree/hw/npu" "$glue"/*.[ch] "$glue"/meson.build "$glue"/Kconfig "$glue"/trace-events $contract
@@ -64,6 +82,7 @@ inject() { # TREE
   grep -q "subdir('npu')" "$tree/hw/meson.build" || sed -i "s/^subdir('nvme')/subdir('npu')\n&/" "$tree/hw/meson.build"
   grep -q "npu/Kconfig" "$tree/hw/Kconfig" || sed -i "s|^source nvme/Kconfig|source npu/Kconfig\n&|" "$tree/hw/Kconfig"
   grep -q "'hw/npu'" "$tree/meson.build" || sed -i "s|^    'hw/nvme',|    'hw/npu',\n&|" "$tree/meson.build"
+  report_errors "$tree"
   grep -q "subdir('npu')" "$tree/hw/meson.build" && grep -q "npu/Kconfig" "$tree/hw/Kconfig" &&
     grep -q "'hw/npu'" "$tree/meson.build" ||
     die "this QEMU source has no place where the NPU's directory could be named" \

@@ -221,6 +221,13 @@ void Core::CheckSram() {
   impl_->env.CheckSram();
 }
 
+const AddressSpace* Core::owner() const {
+  return impl_->owner;
+}
+void Core::Adopt(const AddressSpace* space) {
+  impl_->owner = space;
+  impl_->owner_context = space->context();
+}
 uint8_t* Core::sram() {
   return impl_->local.sram();
 }

@@ -92,7 +92,11 @@ class Core {
   // Errors were put into SRAM (Platform::ecc); not while inside Run.
   void CheckSram();
 
-  // For tests and for errors.
+  // For saving and loading a core between blocks: what SRAM and stack hold, and whose it is (nullptr: nobody's, and then
+  // they are as after power-on).  Adopt makes space the owner of what sram() and stack() hold
+  // (which tests and injected errors reach as well).
+  const AddressSpace* owner() const;
+  void Adopt(const AddressSpace* space);
   uint8_t* sram();
   uint8_t* stack();
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
 #include "core/ecc.h"
 
+#include "mgmt/stream.h"
+
 namespace npu::model {
 
 namespace {
@@ -89,6 +91,46 @@ void Ecc::Disarm() {
   for (auto& [place, error] : errors_)
     if (error.flip && !Mended(error)) *error.word ^= error.flip;
   errors_.clear();
+  Settle();
+}
+
+void Ecc::Save(StateWriter& out) const {
+  std::lock_guard lock(mutex_);
+  out.Io(corrected_);
+  out.Io(uncorrected_);
+  out.U32(static_cast<uint32_t>(events_.size()));
+  for (uint64_t event : events_) out.U64(event);
+  out.U32(static_cast<uint32_t>(errors_.size()));
+  for (const auto& [place, error] : errors_) {
+    out.U64(place);
+    out.Io(error.correctable);
+    out.Io(error.flip);
+    out.Io(error.left);
+    out.Io(error.told);
+  }
+}
+
+void Ecc::Load(StateReader& in, const std::function<uint64_t*(uint64_t)>& at) {
+  std::lock_guard lock(mutex_);
+  errors_.clear();
+  events_.clear();
+  in.Io(corrected_);
+  in.Io(uncorrected_);
+  const uint32_t events = in.U32();
+  if (!in.Require(events <= kMaxEvents, "there are too many memory events")) return;
+  for (uint32_t i = 0; i < events; ++i) events_.push_back(in.U64());
+  const uint32_t errors = in.U32();
+  if (!in.Require(errors <= kMaxErrors, "there are too many memory errors")) return;
+  for (uint32_t i = 0; i < errors && in.ok(); ++i) {
+    const uint64_t place = in.U64();
+    Error error;
+    in.Io(error.correctable);
+    in.Io(error.flip);
+    in.Io(error.left);
+    in.Io(error.told);
+    error.word = place % kWord ? nullptr : at(place);
+    if (in.Require(error.word != nullptr, "a memory error is nowhere")) errors_[place] = error;
+  }
   Settle();
 }
 

@@ -23,6 +23,9 @@
 
 namespace npu::model {
 
+class StateReader;
+class StateWriter;
+
 class Ecc {
  public:
   static constexpr uint64_t kNone = ~uint64_t{0};
@@ -53,6 +56,9 @@ class Ecc {
   bool Inject(uint64_t place, uint64_t* word, uint64_t flip, uint32_t times);
   // All errors are gone; words that nobody has written since are as before.
   void Disarm();
+  // Only while no engine runs.  at: the word at a place, or nullptr: there is none.  Load forgets what was there.
+  void Save(StateWriter& out) const;
+  void Load(StateReader& in, const std::function<uint64_t*(uint64_t place)>& at);
   // Power-on: no errors in SRAM (all: nowhere), nothing counted.
   void Reset(bool all);
 

@@ -3,6 +3,7 @@
 // The C ABI.
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <exception>
 #include <string>
@@ -19,6 +20,10 @@ struct npu_model {
 
 namespace {
 
+void Say(const std::string& error, char* err, size_t err_bytes) {
+  if (err && err_bytes) std::snprintf(err, err_bytes, "%s", error.c_str());
+}
+
 npu_model* Create(const npu_model_config* config, char* err, size_t err_bytes) {
   std::string error = "config is a null pointer";
   npu_model* model = nullptr;
@@ -29,8 +34,38 @@ npu_model* Create(const npu_model_config* config, char* err, size_t err_bytes) {
   } catch (const std::exception& e) {
     error = std::string("cannot make the device: ") + e.what();
   }
-  if (!model && err && err_bytes) std::snprintf(err, err_bytes, "%s", error.c_str());
+  if (!model) Say(error, err, err_bytes);
   return model;
+}
+
+void* Save(npu_model* m, size_t* bytes, char* err, size_t err_bytes) {
+  std::string error;
+  void* copy = nullptr;
+  *bytes = 0;
+  try {
+    std::vector<uint8_t> data = m->device->Save(&error);
+    if (error.empty() && !(copy = std::malloc(data.size()))) error = "no memory for the saved state";
+    if (copy) {
+      std::memcpy(copy, data.data(), data.size());
+      *bytes = data.size();
+    }
+  } catch (const std::exception& e) {
+    error = std::string("cannot save the device: ") + e.what();
+  }
+  Say(error, err, err_bytes);
+  return copy;
+}
+
+int Load(npu_model* m, const void* data, size_t bytes, char* err, size_t err_bytes) {
+  std::string error;
+  bool good = false;
+  try {
+    good = m->device->Load({static_cast<const uint8_t*>(data), bytes}, &error);
+  } catch (const std::exception& e) {
+    error = std::string("cannot load the device: ") + e.what();
+  }
+  Say(error, err, err_bytes);
+  return good ? 0 : -1;
 }
 
 size_t Describe(npu_model* m, char* text, size_t bytes) {
@@ -53,6 +88,9 @@ constexpr npu_model_api kApi = {
     [](npu_model* m) { m->device->Pause(); },
     [](npu_model* m) { m->device->Resume(); },
     Describe,
+    [](npu_model* m, unsigned limit_ms) { return m->device->Drain(limit_ms) ? 1 : 0; },
+    Save,
+    Load,
 };
 
 }  // namespace

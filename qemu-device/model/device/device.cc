@@ -33,7 +33,7 @@ std::string CheckConfig(const npu_model_config& c) {
   auto text = [](const char* what, uint64_t value, const char* rule) {
     return std::string(what) + " = " + std::to_string(value) + " is not possible: " + rule;
   };
-  if (c.abi != NPU_MODEL_ABI) return text("abi", c.abi, "this model speaks NPU_MODEL_ABI 1; rebuild the caller");
+  if (c.abi != NPU_MODEL_ABI) return text("abi", c.abi, "this model speaks NPU_MODEL_ABI 2; rebuild the caller");
   if (c.cores > NPU_MAX_CORES) return text("cores", c.cores, "choose 1..64, or 0 for 4");
   if (c.queues && (c.queues < 16 || c.queues > NPU_MAX_QUEUES))
     return text("queues", c.queues, "choose 16..1024, or 0 for 1024");
@@ -43,7 +43,7 @@ std::string CheckConfig(const npu_model_config& c) {
   if (reinterpret_cast<uintptr_t>(c.memory) % NPU_PAGE_SIZE) return "memory is not page aligned";
   const npu_model_host_ops& o = c.ops;
   if (!o.dma_read || !o.dma_write || !o.dma_store64 || !o.dma_load64 || !o.dma_cmpxchg || !o.msix || !o.log)
-    return "ops lacks a function: all but trace are required";
+    return "ops lacks a function: all but trace and link_error are required";
   return {};
 }
 
@@ -225,7 +225,10 @@ void Device::Pause() {
 
 void Device::Resume() {
   std::lock_guard control(control_mu_);
-  if (!paused_) return;
+  if (!paused_) {
+    dispatcher_->Resume();  // ends a drain that no pause followed
+    return;
+  }
   paused_ = false;
   dispatcher_->Resume();
   mgmt_->Resume();
@@ -275,7 +278,8 @@ void Device::RaiseMgmt(uint32_t bits) {
 
 uint64_t Device::TimeNs() const {
   auto passed = std::chrono::steady_clock::now() - power_on_;
-  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count());
+  int64_t ns = std::chrono::duration_cast<std::chrono::nanoseconds>(passed).count();
+  return static_cast<uint64_t>(ns + time_shift_ns_.load(std::memory_order_relaxed));
 }
 
 void Device::Log(npu_model_log level, const char* format, ...) {

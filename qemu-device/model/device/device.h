@@ -10,6 +10,7 @@
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -36,6 +37,10 @@ class Device final : public MgmtPort, public DeviceBus {
   void Pause();
   void Resume();
   std::string Describe();
+  bool Drain(unsigned limit_ms);
+  // Empty, and a sentence in *error, on failure.
+  std::vector<uint8_t> Save(std::string* error);
+  bool Load(std::span<const uint8_t> data, std::string* error);
 
   // MgmtPort (and, in tests, whoever plays the firmware).
   bool MgmtRead(uint32_t offset, unsigned size, uint64_t* value) override;
@@ -102,11 +107,17 @@ class Device final : public MgmtPort, public DeviceBus {
   void PlaceFlaw(const Flaw& flaw, uint64_t* cores);
   bool LinkFails();
   bool AccessFails();
-  void LinkError();
+  void LinkError(bool uncorrected);
   uint32_t ArmInjection(uint32_t kind, uint32_t count, uint64_t target);
   bool Take(Armed& armed);
   void Injected(const char* what);
   npu_model_host_ops WrappedOps();
+
+  // snapshot.cc
+  void LoadMemoryErrors(StateReader& in);
+  template <class Archive>
+  void RegisterFields(Archive& archive);
+  void LoadAll(StateReader& in);
 
   // device.cc
   void ResetAll();
@@ -120,6 +131,8 @@ class Device final : public MgmtPort, public DeviceBus {
   const std::vector<uint8_t> rom_;
   const uint64_t uuid_;
   const std::chrono::steady_clock::time_point power_on_;
+  // What was loaded goes on from its own time: added to the time since power-on.  Written while paused.
+  std::atomic<int64_t> time_shift_ns_{0};
   const npu_model_host_ops ops_;  // the host's, behind the injection of DMA errors
 
   // Host registers: written by host threads, read by all.

@@ -45,9 +45,16 @@ void Dispatcher::Pause() {
 void Dispatcher::Resume() {
   {
     std::lock_guard lock(mu_);
-    paused_ = false;
+    paused_ = draining_ = false;
   }
   park_.notify_all();
+  wake_.WakeAll();
+}
+
+bool Dispatcher::Drain(std::chrono::milliseconds limit) {
+  std::unique_lock lock(mu_);
+  draining_ = true;
+  return drained_.wait_for(lock, limit, [this] { return BetweenBlocks(); });
 }
 
 void Dispatcher::Reset() {

@@ -34,6 +34,9 @@ inline constexpr uint32_t kPacketsAClaim = 64;
 inline constexpr uint32_t kChain = 32;  // tasks that a worker may do in a row that follow from each other
 inline constexpr std::chrono::nanoseconds kSpin{5000};
 
+class StateReader;
+class StateWriter;
+
 struct DispatcherConfig {
   Platform platform;
   uint32_t cores = 4;
@@ -56,6 +59,13 @@ class Dispatcher {
   void Pause();
   void Resume();
   void Reset();  // only while paused: power-on state
+  // Starts no more blocks until Pause or Resume, and waits for those begun; false when they did not end in time.
+  bool Drain(std::chrono::milliseconds limit);
+  // snapshot.cc; only while paused.  CanSave: nullptr, or why not.  Load comes after Reset; a Reset must follow when it
+  // fails.
+  std::string CanSave() const;
+  void Save(StateWriter& out);
+  void Load(StateReader& in);
 
   // Host side; any thread, never waits for work.
   void Doorbell(uint32_t queue, uint64_t offset, uint64_t value, unsigned size);
@@ -168,6 +178,8 @@ class Dispatcher {
   // launch.cc (lock held unless said)
   void StartLaunch(uint32_t index);
   bool LaunchMayStart(const Launch& launch, uint32_t core) const;
+  std::unique_ptr<Launch> NewLaunch(uint32_t index, const npu_packet& packet, const std::shared_ptr<Context>& context,
+                                    uint32_t queue) const;
   Launch* PickLaunch(uint32_t core) const;
   Task RunCore(Worker& worker, uint32_t index);  // no lock
   void EndSlice(CoreUnit& unit, uint32_t index, Outcome outcome);
@@ -182,6 +194,20 @@ class Dispatcher {
   Task SettleLaunch(Worker* worker, Launch& launch);
   void AddCost(CoreUnit& unit, uint32_t index);
   void ForgetInCores(const std::shared_ptr<Context>& context);
+
+  // snapshot.cc (lock held)
+  bool BetweenBlocks() const;
+  void SaveCore(StateWriter& out, CoreUnit& unit);
+  void LoadContexts(StateReader& in);
+  void LoadQueue(StateReader& in, uint32_t queue);
+  void LoadSlot(StateReader& in, uint32_t index);
+  void LoadCore(StateReader& in, uint32_t index);
+  void LoadFaults(StateReader& in);
+  void LoadWaiters(StateReader& in);
+  void CheckSlot(StateReader& in, const Slot& slot) const;
+  bool CheckQueue(const QueueState& q) const;
+  std::unique_ptr<Launch> LoadLaunch(StateReader& in, uint32_t index, const npu_packet& packet,
+                                     const std::shared_ptr<Context>& context, uint32_t queue);
 
   // copy_engine.cc
   void StartCopy(uint32_t index);                // lock held
@@ -229,6 +255,8 @@ class Dispatcher {
   uint32_t idle_ = 0;    // workers that found nothing
   uint32_t parked_ = 0;  // workers that stand still because of paused_
   bool paused_ = false;
+  bool draining_ = false;            // no block begins, but those that a begun gang waits for
+  std::condition_variable drained_;  // a block has ended
   bool exit_ = false;
   std::condition_variable park_;  // paused_, exit_ or parked_ changed
 

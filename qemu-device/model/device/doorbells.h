@@ -12,6 +12,9 @@
 
 namespace npu::model {
 
+class StateReader;
+class StateWriter;
+
 class Doorbells {
  public:
   enum class Outcome {
@@ -49,6 +52,10 @@ class Doorbells {
   void SetDead(uint32_t queue, bool dead);
   bool dead(uint32_t queue) const { return doors_[queue].dead.load(std::memory_order_seq_cst); }
   // True while a rung queue waits for a slot: then the firmware wants to hear of slots that fall idle.
+  // snapshot.cc.  Only while nobody else is here; slots are attached by the caller of Load.
+  void Save(StateWriter& out) const;
+  void Load(StateReader& in);
+  void Reattach(uint32_t queue, uint32_t slot) { doors_[queue].slot.store(static_cast<int32_t>(slot)); }
   bool AnyStarving() const { return starving_.load(std::memory_order_seq_cst) > 0; }
 
  private:

@@ -125,7 +125,7 @@ void Device::PlaceFlaws(const std::deque<Flaw>& flaws) {
 bool Device::LinkFails() {
   const bool fails = link_fails_.load(std::memory_order_relaxed);
   if (!Take(link_error_)) return false;
-  LinkError();
+  LinkError(fails);
   return fails;
 }
 
@@ -133,10 +133,11 @@ bool Device::AccessFails() {
   return Take(dma_error_) || LinkFails();
 }
 
-void Device::LinkError() {
+void Device::LinkError(bool uncorrected) {
   link_errors_.fetch_add(1, std::memory_order_relaxed);
   LatchEvents(NPU_EVENT_RAS);
   RaiseMgmt(NPU_MG_IRQ_RAS);
+  if (config_.ops.link_error) config_.ops.link_error(config_.opaque, uncorrected);
 }
 
 uint32_t Device::ArmInjection(uint32_t kind, uint32_t count, uint64_t target) {

@@ -15,18 +15,18 @@
 
 namespace npu::model {
 
-void Dispatcher::StartLaunch(uint32_t index) {
-  Slot& slot = slots_[index];
-  const npu_pkt_launch& p = slot.packet.u.launch;
+// At its first block.  The packet is checked.
+std::unique_ptr<Launch> Dispatcher::NewLaunch(uint32_t index, const npu_packet& packet,
+                                              const std::shared_ptr<Context>& context, uint32_t queue) const {
+  const npu_pkt_launch& p = packet.u.launch;
   auto launch = std::make_unique<Launch>();
-  launch->context = slot.context;
+  launch->context = context;
   launch->slot = index;
-  launch->queue = static_cast<uint32_t>(slot.queue);
+  launch->queue = queue;
   launch->blocks = p.grid[0] * p.grid[1] * p.grid[2];  // checked: below 2^31
   launch->gang = launch->blocks > 1 && launch->blocks <= cores_;
-  launch->hang = bus_.TakeHang();
   LaunchContext& shared = launch->shared;
-  shared.space = &slot.context->space;
+  shared.space = &context->space;
   shared.entry = p.entry;
   shared.args = p.args;
   shared.args_bytes = p.args_bytes;
@@ -36,7 +36,13 @@ void Dispatcher::StartLaunch(uint32_t index) {
   if (launch->gang) shared.peers = std::make_shared<PeerWindows>(launch->blocks);
   launch->lanes.resize(cores_);
   for (uint32_t i = 0; i < cores_; ++i) launch->lanes[i].next = i;
-  slot.launch = std::move(launch);
+  return launch;
+}
+
+void Dispatcher::StartLaunch(uint32_t index) {
+  Slot& slot = slots_[index];
+  slot.launch = NewLaunch(index, slot.packet, slot.context, static_cast<uint32_t>(slot.queue));
+  slot.launch->hang = bus_.TakeHang();
   slot.phase = Phase::kAsync;
   launches_.push_back(slot.launch.get());
 }
@@ -45,7 +51,7 @@ bool Dispatcher::LaunchMayStart(const Launch& launch, uint32_t core) const {
   if (launch.aborting || launch.lanes[core].next >= launch.blocks) return false;
   // An injected hang holds no core at all, or one.
   if (launch.hang == Hang::kUntilKill || (launch.hang != Hang::kNone && launch.running)) return false;
-  return !launch.stopping || (launch.gang && launch.started);
+  return (!launch.stopping && !draining_) || (launch.gang && launch.started);
 }
 
 Launch* Dispatcher::PickLaunch(uint32_t core) const {
@@ -148,6 +154,7 @@ void Dispatcher::EndBlock(CoreUnit& unit, uint32_t index) {
   Launch& launch = *unit.launch;
   --launch.running;
   unit.launch = nullptr;
+  if (draining_) drained_.notify_all();
   unit.stats.queue.store(0, std::memory_order_relaxed);
   if (!launch.at_barrier) return;
   for (auto& other : units_) {

@@ -14,6 +14,9 @@
 
 namespace npu::model {
 
+class StateReader;
+class StateWriter;
+
 class Sensors {
  public:
   static constexpr uint32_t kClockKhz = 1000000;  // after reset
@@ -30,6 +33,8 @@ class Sensors {
   uint32_t PowerMw(uint64_t now_ns, uint64_t busy);  // mean since the last call
   uint64_t EnergyUj(uint64_t now_ns, uint64_t busy);
   uint32_t clock_khz() const;
+  void Save(StateWriter& out) const;  // snapshot.cc
+  void Load(StateReader& in);
 
  private:
   void Advance(uint64_t now_ns, uint64_t busy);

@@ -425,8 +425,6 @@ void Dispatcher::SetQueueWptr(uint32_t queue, uint64_t wptr) {
   doorbells_.SetWptr(queue, wptr);
 }
 
-namespace {
-
 npu_admin_status CheckContextDesc(const Platform& platform, const npu_ctx_desc& desc) {
   if (desc.flags != NPU_CTX_VALID) return NPU_ADMIN_EINVAL;
   if (desc.irq_vector >= NPU_NUM_VECTORS) return NPU_ADMIN_EINVAL;
@@ -443,8 +441,6 @@ npu_admin_status CheckContextDesc(const Platform& platform, const npu_ctx_desc& 
   }
   return NPU_ADMIN_OK;
 }
-
-}  // namespace
 
 npu_admin_status Dispatcher::EnableContext(uint32_t id, uint64_t table) {
   if (id == 0 || id >= NPU_MAX_CONTEXTS) return NPU_ADMIN_ENOENT;

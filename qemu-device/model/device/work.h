@@ -30,6 +30,9 @@ struct Context {
   uint64_t dropped = 0;
 };
 
+// Whether the device can work with a context that is described so.
+npu_admin_status CheckContextDesc(const Platform& platform, const npu_ctx_desc& desc);
+
 // A grid of blocks in work.  Everything is guarded by the dispatcher's lock, but `shared`, which is constant.
 struct Launch {
   struct Lane {           // one core's share: blocks core, core + cores, ...

@@ -15,7 +15,7 @@
 extern "C" {
 #endif
 
-#define NPU_MODEL_ABI 1u
+#define NPU_MODEL_ABI 2u
 
 struct npu_model;
 
@@ -40,6 +40,9 @@ struct npu_model_host_ops {
 	void (*log)(void *opaque, enum npu_model_log level, const char *line);
 	/* Trace hook, may be NULL: event names are listed in docs/hardware.md. */
 	void (*trace)(void *opaque, const char *event, uint64_t a, uint64_t b, uint64_t c);
+	/* The link had an error (NPU_INJ_LINK), which the bus reports in its own way: on PCI Express by an AER message,
+	 * corrected (a replay) or not (a completion that never came).  May be NULL; once for each error. */
+	void (*link_error)(void *opaque, int uncorrected);
 };
 
 struct npu_model_config {
@@ -75,6 +78,17 @@ struct npu_model_api {
 	void (*resume)(struct npu_model *m);
 	/* Text for people: one line a queue slot and a core.  Returns the length that the whole text has. */
 	size_t (*describe)(struct npu_model *m, char *text, size_t bytes);
+	/* To be called before a pause that save follows: starts no more blocks, and waits at most limit_ms milliseconds for
+	 * those that cores have begun to end.  1 when none is in the middle of a block; 0 when time was up.  Everything but
+	 * the cores goes on meanwhile, registers included.  pause or resume ends it. */
+	int (*drain)(struct npu_model *m, unsigned limit_ms);
+	/* The whole state but device memory, as bytes that load of a model with the same cores, queues, memory size and seed
+	 * takes, in another process and on another host.  Only while paused.  *bytes: their number; the caller frees them with
+	 * free().  NULL, and a sentence in err, when a core is in the middle of a block (see drain) or memory is lacking. */
+	void *(*save)(struct npu_model *m, size_t *bytes, char *err, size_t err_bytes);
+	/* Only while paused, with device memory as it was at the save.  0; or -1 and a sentence in err for bytes that save
+	 * did not write, whatever they are: then the state is that after a reset. */
+	int (*load)(struct npu_model *m, const void *data, size_t bytes, char *err, size_t err_bytes);
 };
 
 /* NULL when the model does not speak this ABI. */

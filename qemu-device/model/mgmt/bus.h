@@ -12,6 +12,9 @@
 
 namespace npu::model {
 
+class StateReader;
+class StateWriter;
+
 // The machine behind the registers.  Offsets are from NPU_MG_MMIO_BASE, naturally aligned, size 4 or 8.
 class MgmtRegisters {
  public:
@@ -31,6 +34,9 @@ class MgmtBus {
       : memory_(memory), memory_bytes_(memory_bytes), registers_(registers), sram_(NPU_MG_SRAM_BYTES) {}
 
   uint8_t* sram() { return sram_.data(); }
+  // snapshot.cc
+  void Save(StateWriter& out) const;
+  void Load(StateReader& in);
   // The hart's mtvec, so that a trap that has no handler to go to ends the run instead of trapping for ever.
   void set_hart(const HartState* hart) { hart_ = hart; }
 

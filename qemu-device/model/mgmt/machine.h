@@ -35,6 +35,8 @@ struct Mgmt::Impl final : MgmtRegisters {
   void Resume();
   void Reset();
   std::string Describe();
+  void Save(StateWriter& out);
+  void Load(StateReader& in);
 
   // What the host sees.  Written with mutex_ held, error and its companions before state; read by anybody.
   std::atomic<uint32_t> state{NPU_FW_STATE_OFF}, error{NPU_FW_ERR_NONE}, error_info{0};

@@ -148,6 +148,12 @@ void Mgmt::Resume() {
 void Mgmt::Reset() {
   impl_->Reset();
 }
+void Mgmt::Save(StateWriter& out) const {
+  impl_->Save(out);
+}
+void Mgmt::Load(StateReader& in) {
+  impl_->Load(in);
+}
 std::string Mgmt::Describe() const {
   return impl_->Describe();
 }

@@ -36,6 +36,9 @@ class MgmtPort {
   virtual void MgmtStateChanged() = 0;
 };
 
+class StateReader;
+class StateWriter;
+
 struct MgmtPlatform {
   // Device memory, shared with everything else: the firmware's window at NPU_MG_MEM_BASE and the source of packages.
   uint8_t* memory = nullptr;
@@ -88,6 +91,10 @@ class Mgmt {
   // The state after power-on, whatever was going on: OFF, SRAM lost, interrupts cleared; the NVRAM is kept.  A paused
   // Mgmt stays paused.
   void Reset();
+
+  // Only while paused.  Load leaves anything behind when it fails: reset then.
+  void Save(StateWriter& out) const;
+  void Load(StateReader& in);
 
   // One line for people: state, pc, sleeping or running.
   std::string Describe() const;

@@ -40,13 +40,13 @@ bool WriteAll(int fd, const uint8_t* from, size_t bytes) {
 
 Nvram::Nvram(std::string path, std::function<void(const std::string&)> log)
     : path_(std::move(path)), log_(std::move(log)) {
-  if (!path_.empty() && !Load()) {
+  if (!path_.empty() && !ReadFile()) {
     bytes_.fill(0);
     path_.clear();
   }
 }
 
-bool Nvram::Load() {
+bool Nvram::ReadFile() {
   const int fd = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) {
     if (errno == ENOENT) return true;
@@ -67,7 +67,7 @@ bool Nvram::Load() {
   return good;
 }
 
-bool Nvram::Save() {
+bool Nvram::WriteFile() {
   const std::string fresh = path_ + ".new";
   const int fd = open(fresh.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd < 0) return false;
@@ -97,7 +97,7 @@ void Nvram::Write(uint32_t offset, unsigned size, uint64_t value) {
 void Nvram::Flush() {
   if (!dirty_) return;
   dirty_ = false;
-  if (!path_.empty() && !Save()) {
+  if (!path_.empty() && !WriteFile()) {
     log_("nvram file " + path_ + " cannot be written: " + Errno() + "; retired pages will be lost at power-off");
     path_.clear();
   }

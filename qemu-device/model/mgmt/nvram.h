@@ -12,6 +12,8 @@
 
 namespace npu::model {
 
+class StateWriter;
+
 // Not thread-safe: the constructor's thread until the management thread starts, then that one.
 class Nvram {
  public:
@@ -24,14 +26,18 @@ class Nvram {
   // Writes the file if the contents changed since the last call: a new file, renamed over the old one, so that a reader
   // or a crash sees the old contents or the new, never a mixture.
   void Flush();
+  // snapshot.cc.  New contents go into the file with the next Flush.
+  using Contents = std::array<uint8_t, NPU_MG_NVRAM_BYTES>;
+  void Save(StateWriter& out) const;
+  void Replace(const Contents& fresh);
 
  private:
-  bool Load();
-  bool Save();
+  bool ReadFile();
+  bool WriteFile();
 
   std::string path_;
   std::function<void(const std::string&)> log_;
-  std::array<uint8_t, NPU_MG_NVRAM_BYTES> bytes_{};
+  Contents bytes_{};
   bool dirty_ = false;
 };
 

@@ -116,14 +116,24 @@ Rig::Rig(uint32_t threads, uint32_t cores) : host_(new uint8_t[kHost]()) {
   config_.opaque = this;
   FillOps();
   BuildTables();
+  CreateDevice();
+  Set(NPU_REG_CTX_TABLE, kCtxTable, 8);
+  Set(NPU_REG_QUEUE_TABLE, kQueueTable, 8);
+}
+
+void Rig::CreateDevice() {
   std::string error;
   device_ = npu::model::Device::Create(config_, &error);
   if (!device_) {
     std::fprintf(stderr, "rig: %s\n", error.c_str());
     std::abort();
   }
-  Set(NPU_REG_CTX_TABLE, kCtxTable, 8);
-  Set(NPU_REG_QUEUE_TABLE, kQueueTable, 8);
+}
+
+void Rig::Replace(uint32_t threads) {
+  device_.reset();
+  config_.threads = threads;
+  CreateDevice();
 }
 
 Rig::~Rig() {

@@ -67,6 +67,8 @@ class Rig {
   ~Rig();
 
   npu::model::Device& device() { return *device_; }
+  // Another device, just powered on, with the memories of the last.
+  void Replace(uint32_t threads);
   const npu_model_config& config() const { return config_; }
   uint8_t* vram() { return vram_; }
   uint8_t* host() { return host_.get(); }
@@ -134,6 +136,7 @@ class Rig {
   bool UntilImpl(bool (*condition)(void*), void* f);
   void BuildTables();
   void FillOps();
+  void CreateDevice();
   uint8_t* At(uint64_t bus, uint64_t bytes);
 
   npu_model_config config_{};

@@ -41,14 +41,15 @@ class Line:
 
 
 class Vm:
-    def __init__(self, qemu, run_dir, arguments, log):
+    def __init__(self, qemu, run_dir, arguments, log, fresh=True, environment=()):
         qtest, qmp = os.path.join(run_dir, "qtest"), os.path.join(run_dir, "qmp")
         self.log, self.events = log, []
         with open(log, "w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
                 [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "qtest", "-m", "64M", "-bios", BIOS, "-L", "/usr/share/qemu",
                  "-qtest", f"unix:{qtest},server=on,wait=off", "-qtest-log", "none", "-qmp",
-                 f"unix:{qmp},server=on,wait=off", "-d", "guest_errors"] + arguments, stdout=out, stderr=out)
+                 f"unix:{qmp},server=on,wait=off", "-d", "guest_errors"] + arguments, stdout=out, stderr=out,
+                env={**os.environ, **dict(environment)})
         try:
             self.qtest, self.qmp_line = Line(qtest, self.process), Line(qmp, self.process)
             self.qmp_line.receive()
@@ -57,6 +58,8 @@ class Vm:
             self.process.wait()
             raise AssertionError(f"QEMU did not start: {self.text().strip()}") from error
         self.qmp("qmp_capabilities")
+        if not fresh:
+            return
         # The host bridge decodes memory-mapped configuration once it is told where.
         self.call(f"outl 0xcf8 {0x80000060:#x}")
         self.call(f"outl 0xcfc {ECAM | 1:#x}")

@@ -13,67 +13,10 @@ import traceback
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+import pcie_cases  # noqa: E402
+import state_cases  # noqa: E402
+from model import *  # noqa: E402,F403
 from qtest import BIOS, LIMIT, Function, Vm  # noqa: E402
-
-QEMU, MODEL, WRONG_MODEL, LOGS = sys.argv[1:5]
-
-# test_model.c
-ID = 0x74736574756E7055
-SCRATCH, UUID, OP, BUS, VALUE, EXPECTED, BYTES, RESULT = 0x08, 0x48, 0x100, 0x108, 0x110, 0x118, 0x120, 0x128
-FLRS, COLDS, PAUSES, RESUMES, ACCESSES, MEMORY0 = 0x200, 0x208, 0x210, 0x218, 0x220, 0x228
-READ, WRITE, STORE64, LOAD64, CMPXCHG8, CMPXCHG4, MSIX, LOG = range(1, 9)
-FAILED = 0xFFFFFFFFFFFFFFFF
-
-REGS, MSIX_BAR, MEM = 0xC0000000, 0xC0800000, 0x800000000  # where BARs are put; another device's are 16 MiB, 4 GiB on
-RAM = 0x200000  # guest memory that tests may use
-NOTHING = 0x500000000  # an address where nothing is
-
-
-class Npu:
-    """An NPU with its BARs mapped and bus mastering on."""
-
-    def __init__(self, vm, bus=0, slot=4, index=0):
-        self.vm = vm
-        self.config = Function(vm, bus, slot)
-        self.regs, self.msix = REGS + (index << 24), MSIX_BAR + (index << 24)
-        self.memory = MEM + (index << 32)
-        self.enable()
-
-    def enable(self):
-        self.config.set(0x10, 4, self.regs)
-        self.config.set(0x18, 4, self.memory & 0xFFFFFFFF)
-        self.config.set(0x1C, 4, self.memory >> 32)
-        self.config.set(0x20, 4, self.msix)
-        self.config.set(0x04, 2, 6)
-
-    def get(self, reg):
-        return self.vm.read(self.regs + reg, 8)
-
-    def set(self, reg, value):
-        self.vm.write(self.regs + reg, 8, value)
-
-    def start(self, op, bus=0, value=0, expected=0, count=8):
-        for reg, number in ((BUS, bus), (VALUE, value), (EXPECTED, expected), (BYTES, count)):
-            self.set(reg, number)
-        self.set(OP, op)
-
-    def do(self, op, bus=0, value=0, expected=0, count=8):
-        """Has the model call a host operation on its own thread; its result."""
-        done = self.get(OP)
-        self.start(op, bus, value, expected, count)
-        self.vm.until("end of the operation", lambda: self.get(OP) == done + 1)
-        return self.get(RESULT)
-
-
-def npu_args(index=0, slot=4, extra=""):
-    return ["-device", f"npu,id=npu{index},addr={slot:#x},model={MODEL},memory=64M,seed={index + 1}{extra}"]
-
-
-def expect(actual, wanted, what):
-    if actual != wanted:
-        number = lambda v: hex(v) if isinstance(v, int) else repr(v)  # noqa: E731
-        raise AssertionError(f"{what}: {number(actual)}, expected {number(wanted)}")
-
 
 def identity(vm):
     npu = Npu(vm)
@@ -245,20 +188,6 @@ def stop_and_continue(vm):
     expect((npu.get(RESUMES), vm.read(RAM, 8)), (resumes + 1, 1), "resumes and memory")
 
 
-def introspection(vm):
-    text = vm.qmp("qom-get", path="/machine/peripheral/npu0", property="info")
-    assert len(text) == 5907 and text.endswith("cores 4"), f"{len(text)} characters that end in {text[-8:]!r}"
-
-
-def no_migration(vm):
-    try:
-        vm.qmp("migrate", uri="exec:cat >/dev/null")
-    except LookupError as error:
-        assert "npu" in str(error), f"the reason names the device: {error}"
-    else:
-        raise AssertionError("migration was not refused")
-
-
 def guest_errors(vm):
     npu = Npu(vm)
     npu.do(LOG)
@@ -291,28 +220,7 @@ def iommu(vm):
     expect(vm.read(0x6000, 8), 42, "memory at the unmapped address")
 
 
-def unplug(vm):
-    port = Function(vm, 0, 6)
-    port.set(0x18, 4, 0x00010100)
-    port.set(0x20, 4, 0xC0F0C000)
-    port.set(0x24, 4, 0xFFF10001)
-    port.set(0x28, 4, 0x8)
-    port.set(0x2C, 4, 0x8)
-    port.set(0x04, 2, 6)
-    npu = Npu(vm, bus=1, slot=0)
-    expect(npu.get(0), ID, "register behind the root port")
-    npu.start(STORE64, RAM, value=1)  # work in flight while it goes
-    vm.qmp("device_del", id="hot")
-    slot = port.capability(0x10) + 0x18
-    port.set(slot, 2, 0x700)  # what the guest's hotplug driver does: power off, indicator off
-    vm.wait_event("DEVICE_DELETED")
-    assert "test model: destroyed" in vm.text(), "the model is gone"
-    expect(npu.config.get(0, 4), 0xFFFFFFFF, "configuration space of the empty slot")
-
-
 ONE, TWO = npu_args(), npu_args() + npu_args(1, 5)
-HOT = ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off", "-device",
-       "pcie-root-port,id=rp0,chassis=1,slot=1,addr=0x6", "-device", f"npu,id=hot,bus=rp0,memory=64M,model={MODEL}"]
 CASES = [
     ("identity and capabilities", identity, ONE),
     ("BAR sizes and kinds", bars, ONE),
@@ -327,12 +235,10 @@ CASES = [
     ("machine reset", machine_reset, ONE),
     ("D3 and D0", power_states, ONE),
     ("stop and continue", stop_and_continue, ONE),
-    ("the info property", introspection, ONE),
-    ("migration is refused by name", no_migration, ONE),
     ("guest errors are logged", guest_errors, ONE),
     ("a virtual IOMMU is honoured", iommu, ["-device", "intel-iommu"] + ONE),
-    ("unplug with work in flight", unplug, HOT),
 ]
+CASES += pcie_cases.CASES + state_cases.CASES
 
 # Properties that are refused, and a piece of the sentence that says why.
 REFUSED = [

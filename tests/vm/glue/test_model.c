@@ -26,8 +26,9 @@ enum { /* registers, 64 bits wide */
        REG_RESUMES = 0x218,
        REG_ACCESSES = 0x220, /* register accesses in all, this one included */
        REG_MEMORY0 = 0x228,  /* first word of device memory */
+       REG_DRAINS = 0x230,
 };
-enum { OP_READ = 1, OP_WRITE, OP_STORE64, OP_LOAD64, OP_CMPXCHG8, OP_CMPXCHG4, OP_MSIX, OP_LOG };
+enum { OP_READ = 1, OP_WRITE, OP_STORE64, OP_LOAD64, OP_CMPXCHG8, OP_CMPXCHG4, OP_MSIX, OP_LOG, OP_LINK };
 
 #define ID 0x74736574756e7055ull
 
@@ -39,7 +40,7 @@ struct npu_model {
   int stop, paused, busy;
   uint64_t op, done, bus, value, expected, bytes, scratch;
   int64_t result;
-  uint64_t flrs, colds, pauses, resumes, accesses;
+  uint64_t flrs, colds, pauses, resumes, accesses, drains;
 };
 
 /* Runs on the worker, without the lock: what the glue is asked for may take any time. */
@@ -64,6 +65,9 @@ static int64_t perform(struct npu_model* m, uint64_t op, uint64_t* value, uint64
       return 0;
     case OP_LOG:
       host->log(opaque, NPU_MODEL_LOG_GUEST_ERROR, "the test says hello");
+      return 0;
+    case OP_LINK:
+      host->link_error(opaque, *value != 0);
       return 0;
   }
   return -2;
@@ -157,6 +161,8 @@ static uint64_t* reg(struct npu_model* m, uint64_t offset) {
       return &m->resumes;
     case REG_ACCESSES:
       return &m->accesses;
+    case REG_DRAINS:
+      return &m->drains;
     case REG_MEMORY0:
       return m->config.memory;
   }
@@ -203,6 +209,49 @@ static void resume_model(struct npu_model* m) {
   set_paused(m, 0);
 }
 
+static int drain(struct npu_model* m, unsigned limit_ms) {
+  (void)limit_ms;
+  pthread_mutex_lock(&m->lock);
+  m->drains++;
+  pthread_mutex_unlock(&m->lock);
+  return 1;
+}
+
+/* What travels: the operation that is under way, and the registers. */
+struct saved {
+  uint64_t id, op, done, bus, value, expected, bytes, scratch;
+};
+
+static void* save(struct npu_model* m, size_t* bytes, char* err, size_t err_bytes) {
+  struct saved* s = malloc(sizeof(*s));
+  if (m->config.seed == 14 || !m->paused) {
+    snprintf(err, err_bytes, m->paused ? "seed 14 is busy" : "not paused");
+    free(s);
+    return NULL;
+  }
+  *s = (struct saved){ID, m->op, m->done, m->bus, m->value, m->expected, m->bytes, m->scratch};
+  *bytes = sizeof(*s);
+  return s;
+}
+
+static int load(struct npu_model* m, const void* data, size_t bytes, char* err, size_t err_bytes) {
+  struct saved s;
+  memset(&s, 0, sizeof(s));
+  if (bytes == sizeof(s)) memcpy(&s, data, bytes);
+  if (s.id != ID || !m->paused || m->config.threads == 13) {
+    snprintf(err, err_bytes, "these %zu bytes are not mine", bytes);
+    return -1;
+  }
+  m->op = s.op;
+  m->done = s.done;
+  m->bus = s.bus;
+  m->value = s.value;
+  m->expected = s.expected;
+  m->bytes = s.bytes;
+  m->scratch = s.scratch;
+  return 0;
+}
+
 static size_t describe(struct npu_model* m, char* text, size_t bytes) {
   /* Long, so that the glue has to ask twice. */
   char line[6000];
@@ -211,8 +260,8 @@ static size_t describe(struct npu_model* m, char* text, size_t bytes) {
   return snprintf(text, bytes, "%.5900s%s", line, line + 5900);
 }
 
-static const struct npu_model_api api = {NPU_MODEL_ABI, create,      destroy,      reset,   mmio_read,
-                                         mmio_write,    pause_model, resume_model, describe};
+static const struct npu_model_api api = {NPU_MODEL_ABI, create,       destroy,  reset, mmio_read, mmio_write,
+                                         pause_model,   resume_model, describe, drain, save,      load};
 
 const struct npu_model_api* npu_model_get_api(uint32_t abi) {
 #ifdef WRONG_ABI

@@ -215,9 +215,43 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_SYNC_IMPORT, npu_ioctl_sync_import, 0),
 };
 
+/*
+ * An accel node has no master, and some of DRM's own calls do not expect that:
+ * drm_getunique() follows the NULL.  What a render node refuses, ours refuses.
+ */
+static bool npu_ioctl_is_ours(unsigned int cmd)
+{
+	unsigned int nr = DRM_IOCTL_NR(cmd), flags;
+
+	return !drm_ioctl_flags(nr, &flags) || (flags & DRM_RENDER_ALLOW);
+}
+
+static long npu_unlocked_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	return npu_ioctl_is_ours(cmd) ? drm_ioctl(filp, cmd, arg) : -EACCES;
+}
+
+#ifdef CONFIG_COMPAT
+static long npu_compat_ioctl(struct file *filp, unsigned int cmd, unsigned long arg)
+{
+	return npu_ioctl_is_ours(cmd) ? drm_compat_ioctl(filp, cmd, arg) : -EACCES;
+}
+#else
+#define npu_compat_ioctl NULL
+#endif
+
+/* As DRM_ACCEL_FOPS has them, but for the calls. */
 static const struct file_operations npu_fops = {
 	.owner = THIS_MODULE,
-	DRM_ACCEL_FOPS,
+	.open = accel_open,
+	.release = drm_release,
+	.unlocked_ioctl = npu_unlocked_ioctl,
+	.compat_ioctl = npu_compat_ioctl,
+	.poll = drm_poll,
+	.read = drm_read,
+	.llseek = noop_llseek,
+	.mmap = drm_gem_mmap,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
 	.show_fdinfo = drm_show_fdinfo,
 };
 

@@ -45,6 +45,23 @@
 #define NPU_QUEUES_PER_FILE 64
 #define NPU_MIN_VECTORS 3
 #define NPU_TIMEOUT_MS 10000 /* mailbox, TLB and firmware start; TCG guests are slow */
+#define NPU_LOOK_MS 20
+
+/*
+ * Sleeps until the condition holds, at most NPU_TIMEOUT_MS.  Looks now and then
+ * without being woken: a lost interrupt costs NPU_LOOK_MS, not the device.
+ */
+#define npu_wait_for(wq, condition)						\
+({										\
+	unsigned long __over = jiffies + msecs_to_jiffies(NPU_TIMEOUT_MS);	\
+	bool __held;								\
+										\
+	do {									\
+		__held = wait_event_timeout(wq, condition,			\
+					    msecs_to_jiffies(NPU_LOOK_MS));	\
+	} while (!__held && time_before(jiffies, __over));			\
+	__held;									\
+})
 
 struct npu_bo;
 struct npu_ctx;

@@ -69,8 +69,7 @@ static int npu_fw_wait_ready(struct npu_device *ndev)
 	const char *reason;
 	u32 state, error;
 
-	if (!wait_event_timeout(ndev->fw_wq, npu_fw_settled(ndev),
-				msecs_to_jiffies(NPU_TIMEOUT_MS))) {
+	if (!npu_wait_for(ndev->fw_wq, npu_fw_settled(ndev))) {
 		/* It must not go on reading a package whose memory is somebody else's by then. */
 		npu_write(ndev, NPU_REG_FW_CTRL, NPU_FW_CTRL_STOP);
 		return npu_fw_refuse(ndev, -ETIMEDOUT, "it did not become ready in time");

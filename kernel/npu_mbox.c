@@ -105,10 +105,8 @@ int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
 	if (ret)
 		goto out;
 	npu_mbox_post(ndev, op, args);
-	if (!wait_event_timeout(state->wq,
-				npu_read(ndev, NPU_REG_MBOX_ACK) == state->seq ||
-				npu_check_alive(ndev),
-				msecs_to_jiffies(NPU_TIMEOUT_MS)))
+	if (!npu_wait_for(state->wq, npu_read(ndev, NPU_REG_MBOX_ACK) == state->seq ||
+			  npu_check_alive(ndev)))
 		npu_wedge(ndev, "the firmware did not answer a command in time");
 	ret = npu_check_alive(ndev);
 	if (!ret)

@@ -318,7 +318,6 @@ void npu_pt_prune(struct npu_vm *vm, u64 va, u64 size)
 
 static int npu_tlb_invalidate(struct npu_device *ndev, u32 ctx_id)
 {
-	long left;
 	u32 number;
 
 	if (npu_check_alive(ndev))
@@ -331,11 +330,8 @@ static int npu_tlb_invalidate(struct npu_device *ndev, u32 ctx_id)
 	number = npu_read(ndev, NPU_REG_TLB_REQ);
 	spin_unlock(&ndev->tlb.lock);
 
-	left = wait_event_timeout(ndev->tlb.wq,
-				  (s32)(npu_read(ndev, NPU_REG_TLB_ACK) - number) >= 0 ||
-				  npu_check_alive(ndev),
-				  msecs_to_jiffies(NPU_TIMEOUT_MS));
-	if (!left)
+	if (!npu_wait_for(ndev->tlb.wq, (s32)(npu_read(ndev, NPU_REG_TLB_ACK) - number) >= 0 ||
+			  npu_check_alive(ndev)))
 		npu_wedge(ndev, "a TLB invalidation was not acknowledged in time");
 	return npu_check_alive(ndev);
 }

@@ -111,6 +111,8 @@ def guest_path(path, source):
 def vm_script(args):
     """The guest-side script: one marker before and one after each suite."""
     lines = ["export CMOCKA_MESSAGE_OUTPUT=TAP NPU_BACKEND=drm"]
+    lines += [f"export {name}={shlex.quote(os.environ[name])}" for name in ("NPU_FUZZ_CALLS", "NPU_FUZZ_SEED")
+              if name in os.environ]
     for name, argv, extra, timeout, labels in ctest_suites(args.build, args.only):
         if not set(labels) & {"both", "vm"}:
             continue

@@ -3,9 +3,11 @@
 # make check-debug: the VM's suites in the kernel of tools/setup/debug-kernel.sh.  A report of any of its checkers in
 # the kernel's log is a failure, whatever the suites say.  Ends with "N passed, N failed".
 #   NPU_DEBUG_ONLY     regular expression: only suites whose name matches
+#   NPU_FUZZ_CALLS     calls that the driver's fuzzer makes (200000); NPU_FUZZ_SEED: 1
 set -u
 . "$(dirname "$0")/../../tools/setup/lib.sh"
 cd "$NPU_ROOT"
+export NPU_FUZZ_CALLS=${NPU_FUZZ_CALLS:-200000}
 kernel=$NPU_CACHE/debug-kernel
 logs=build/check/debug
 tally=$logs/tally.json
@@ -27,7 +29,7 @@ reports() {
 
 tools/setup/build-module.sh "$kernel" "$NPU_ROOT/build/kernel-debug" || exit 1
 # loglevel=8: warnings must reach the log.  kasan_multi_shot: the first report does not hide the next.
-check vm --title "In the VM, on a kernel that watches the driver" --logs "$logs" --slower 10 --vm-timeout 5400 \
+check vm --title "In the VM, on a kernel that watches the driver" --logs "$logs" --slower 10 --vm-timeout 9000 \
   --only "${NPU_DEBUG_ONLY:-}" --vm-last "sh /npu/tests/vm/debug-guest.sh" --vm-run "tools/vm/run --kernel-dir $kernel \
   --module build/kernel-debug/npu.ko --memory 2G --boot-timeout 300 --append loglevel=8 --append kasan_multi_shot"
 

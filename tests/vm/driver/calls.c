@@ -71,6 +71,18 @@ static const struct member wait_members[] = {
     M(drm_npu_wait, pad, kPad, 0),
 };
 
+static const struct member sync_export[] = {
+    M(drm_npu_sync_export, queue, kQueue, 0),           M(drm_npu_sync_export, syncobj, kSyncobj, 0),
+    M(drm_npu_sync_export, position, kNumber, 0),       M(drm_npu_sync_export, point, kNumber, 0),
+    M(drm_npu_sync_export, timeout_ms, kNumber, 60000), M(drm_npu_sync_export, flags, kFlags, 0),
+};
+static const struct member sync_import[] = {
+    M(drm_npu_sync_import, syncobj, kSyncobj, 0), M(drm_npu_sync_import, handle, kHandle, 0),
+    M(drm_npu_sync_import, point, kNumber, 0),    M(drm_npu_sync_import, offset, kOffset, 0),
+    M(drm_npu_sync_import, value, kNumber, 100),  M(drm_npu_sync_import, queue, kQueue, 0),
+    M(drm_npu_sync_import, flags, kFlags, 0),     M(drm_npu_sync_import, pad, kPad, 0),
+};
+
 const struct call calls[] = {
     CALL(GET_INFO, drm_npu_get_info, false, get_info),
     CALL(CONTEXT_INIT, drm_npu_context_init, false, context_init),
@@ -81,6 +93,8 @@ const struct call calls[] = {
     CALL(QUEUE_DESTROY, drm_npu_queue_destroy, true, queue_destroy),
     CALL(QUEUE_RESUME, drm_npu_queue_resume, true, queue_resume),
     CALL(WAIT, drm_npu_wait, true, wait_members),
+    CALL(SYNC_EXPORT, drm_npu_sync_export, true, sync_export),
+    CALL(SYNC_IMPORT, drm_npu_sync_import, true, sync_import),
 };
 const int call_count = sizeof calls / sizeof *calls;
 

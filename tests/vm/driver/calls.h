@@ -15,6 +15,7 @@ enum kind {
   kHandle,      // of a buffer
   kQueue,       // of a queue
   kMaybeQueue,  // or 0xffffffff
+  kSyncobj,     // of DRM
   kEventfd,     // or -1
   kBytes,       // a size
   kAddress,     // device virtual address

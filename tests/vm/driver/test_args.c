@@ -26,8 +26,8 @@ static void* at_end(size_t bytes) {
 struct stage {
   struct context context;
   struct buffer buffer;
-  struct queue faulted;
-  uint32_t spare_queue;
+  struct queue faulted, live;
+  uint32_t spare_queue, syncobj;
   uint8_t info[8192];
 };
 
@@ -50,7 +50,13 @@ static void good_args(struct stage* s, const struct call* call, void* args) {
         member_set(args, m, NO_QUEUE);
         break;
       case kQueue:
-        member_set(args, m, call->request == DRM_IOCTL_NPU_QUEUE_RESUME ? s->faulted.id : s->spare_queue);
+        member_set(args, m,
+                   call->request == DRM_IOCTL_NPU_QUEUE_RESUME    ? s->faulted.id
+                   : call->request == DRM_IOCTL_NPU_QUEUE_DESTROY ? s->spare_queue
+                                                                  : s->live.id);
+        break;
+      case kSyncobj:
+        member_set(args, m, s->syncobj);
         break;
       case kEventfd:
         member_set(args, m, UINT32_MAX);
@@ -179,7 +185,7 @@ static void test_members(struct stage* s, const struct call* call) {
       refuse(s, call, m, UINT64_MAX, EINVAL), ++refused;
       refuse(s, call, m, 1ull << (bits - 1), EINVAL), ++refused;
     }
-    if (m->kind == kHandle || m->kind == kQueue) {
+    if (m->kind == kHandle || m->kind == kQueue || m->kind == kSyncobj) {
       static const uint64_t nobody[] = {0x7fffffff, 0x80000000, 0xfffffffe, 100000};
       for (int n = 0; n < 4; ++n) refuse(s, call, m, nobody[n], ENOENT), ++refused;
     }
@@ -268,6 +274,10 @@ static void test_call(const struct call* call) {
   s = (struct stage){.context = context_new()};
   s.buffer = buffer_new(&s.context, 4 * PAGE, DRM_NPU_BO_HOST);
   s.faulted = queue_new(&s.context, 4);
+  s.live = queue_new(&s.context, 4);
+  struct drm_syncobj_create sync = {.flags = DRM_SYNCOBJ_CREATE_SIGNALED};
+  if (npu_ioctl(s.context.fd, DRM_IOCTL_SYNCOBJ_CREATE, &sync)) bail("syncobj: %s", strerror(errno));
+  s.syncobj = sync.handle;
   const uint64_t before = memory_info(s.context.fd).device_free;
   test_table(call);
   test_members(&s, call);
@@ -277,6 +287,7 @@ static void test_call(const struct call* call) {
   test_sizes(&s, call);
   test_leaks(&s, call);
   munmap_queue(&s.faulted);
+  munmap_queue(&s.live);
   munmap(s.buffer.map, s.buffer.size);
   context_close(&s.context);
 }

@@ -326,8 +326,24 @@ static void test_end_of_page(void) {
   context_close(&c);
 }
 
+// DRM's calls for those who own a display are not for this node, which has no master for them to look at.
+static void test_not_ours(void) {
+  const int fd = open_node();
+  struct drm_unique unique = {0};
+  is_errno(npu_ioctl(fd, DRM_IOCTL_GET_UNIQUE, &unique), EACCES, "get_unique");
+  is_errno(npu_ioctl(fd, DRM_IOCTL_SET_MASTER, NULL), EACCES, "set_master");
+  struct drm_auth auth = {0};
+  is_errno(npu_ioctl(fd, DRM_IOCTL_GET_MAGIC, &auth), EACCES, "get_magic");
+  is_errno(npu_ioctl(fd, DRM_IOCTL_AUTH_MAGIC, &auth), EACCES, "auth_magic");
+  struct drm_version version = {0};
+  is_errno(npu_ioctl(fd, DRM_IOCTL_VERSION, &version), 0, "version");
+  is_equal((unsigned)version.version_major, NPU_DRIVER_MAJOR, "is ours");
+  close(fd);
+}
+
 int main(void) {
   test_get_info();
+  test_not_ours();
   test_context_init();
   test_bo();
   test_bind_refusals();

@@ -27,6 +27,10 @@ int npu_ioctl_bo_name(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "bo_name: padding must be 0\n");
 		return -EINVAL;
 	}
+	if (!npu_file_ctx(file->driver_priv)) {
+		drm_dbg(drm, "bo_name: the file has no context\n");
+		return -EINVAL;
+	}
 	if (!npu_name_valid(args->name)) {
 		drm_dbg(drm, "bo_name: not printable, not ended, or not padded with zeros\n");
 		return -EINVAL;

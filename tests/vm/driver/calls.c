@@ -71,6 +71,11 @@ static const struct member wait_members[] = {
     M(drm_npu_wait, pad, kPad, 0),
 };
 
+static const struct member bo_name[] = {
+    M(drm_npu_bo_name, handle, kHandle, 0),
+    M(drm_npu_bo_name, pad, kPad, 0),
+    M(drm_npu_bo_name, name, kText, 0),
+};
 static const struct member sync_export[] = {
     M(drm_npu_sync_export, queue, kQueue, 0),           M(drm_npu_sync_export, syncobj, kSyncobj, 0),
     M(drm_npu_sync_export, position, kNumber, 0),       M(drm_npu_sync_export, point, kNumber, 0),
@@ -93,6 +98,7 @@ const struct call calls[] = {
     CALL(QUEUE_DESTROY, drm_npu_queue_destroy, true, queue_destroy),
     CALL(QUEUE_RESUME, drm_npu_queue_resume, true, queue_resume),
     CALL(WAIT, drm_npu_wait, true, wait_members),
+    CALL(BO_NAME, drm_npu_bo_name, true, bo_name),
     CALL(SYNC_EXPORT, drm_npu_sync_export, true, sync_export),
     CALL(SYNC_IMPORT, drm_npu_sync_import, true, sync_import),
 };
@@ -106,10 +112,11 @@ const struct call* call_of(unsigned long request) {
 
 uint64_t member_get(const void* args, const struct member* m) {
   uint64_t value = 0;
-  memcpy(&value, (const uint8_t*)args + m->offset, m->width);
+  memcpy(&value, (const uint8_t*)args + m->offset, m->width < sizeof value ? m->width : sizeof value);
   return value;
 }
 
 void member_set(void* args, const struct member* m, uint64_t value) {
-  memcpy((uint8_t*)args + m->offset, &value, m->width);
+  memset((uint8_t*)args + m->offset, 0, m->width);
+  memcpy((uint8_t*)args + m->offset, &value, m->width < sizeof value ? m->width : sizeof value);
 }

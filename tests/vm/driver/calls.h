@@ -22,6 +22,7 @@ enum kind {
   kOffset,      // into a buffer
   kPointer,     // of the process
   kDeadline,    // absolute, CLOCK_MONOTONIC
+  kText,        // characters; by its first eight, the rest are zeros
   kOut,         // written by the driver, ignored on the way in
 };
 

@@ -93,6 +93,8 @@ static uint64_t good_value(struct fuzzer* f, const struct fuzz_file* file, const
       return BASE_VA + PAGE * below(f, 2048) + ((uint64_t)below(f, 4) << 30);
     case kOffset:
       return one_in(f, 2) ? 0 : PAGE * below(f, 16);
+    case kText:
+      return 0x2020202020202020ull + (draw(f) & 0x3f3f3f3f3f3f3f3full);
     case kPointer:
       return (uintptr_t)answer;
     case kDeadline:

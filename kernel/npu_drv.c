@@ -541,6 +541,7 @@ static struct pci_driver npu_pci_driver = {
 	.shutdown = npu_shutdown,
 	.dev_groups = npu_sysfs_groups,
 	.err_handler = &npu_error_handlers,
+	.driver.pm = pm_sleep_ptr(&npu_pm_ops),
 };
 module_pci_driver(npu_pci_driver);
 

@@ -6,6 +6,7 @@
  */
 #include <linux/pm.h>
 
+#include "npu_bo.h"
 #include "npu_ctx.h"
 #include "npu_pm.h"
 #include "npu_trace.h"
@@ -110,6 +111,54 @@ static void npu_pm_error_resume(struct pci_dev *pdev)
 
 	drm_info(&ndev->drm, "goes on after a bus error\n");
 }
+
+/*
+ * Processes stand still.  Their queues are stopped, device memory is copied to
+ * the host, and the device is left as after power-on.
+ */
+static int npu_pm_suspend(struct device *dev)
+{
+	struct npu_device *ndev = pci_get_drvdata(to_pci_dev(dev));
+	int ret;
+
+	down_write(&ndev->recovery.lock);
+	npu_quiesce(ndev);
+	ret = npu_bo_evict_all(ndev);
+	if (ret) {
+		drm_err(&ndev->drm, "device memory could not be saved: %d\n", ret);
+		npu_pm_rebuild(ndev, "a sleep that was called off");
+	} else {
+		npu_irq_disable(ndev);
+		npu_reset(ndev);
+		ndev->recovery.asleep = true;
+		/* Nobody may talk to it until it is back. */
+		set_bit(NPU_STATE_FAILED, &ndev->state);
+	}
+	npu_recovery_unlock(ndev);
+	return ret;
+}
+
+static int npu_pm_resume(struct device *dev)
+{
+	struct npu_device *ndev = pci_get_drvdata(to_pci_dev(dev));
+	int ret;
+
+	down_write(&ndev->recovery.lock);
+	ret = npu_reset(ndev);
+	if (!ret)
+		ret = npu_bo_restore_all(ndev);
+	ndev->recovery.asleep = false;
+	if (ret) {
+		npu_give_up(ndev, "it did not wake up");
+		npu_unpause(ndev);
+	} else {
+		ret = npu_recovery_rebuild(ndev, "sleep", false);
+	}
+	npu_recovery_unlock(ndev);
+	return ret;
+}
+
+DEFINE_SIMPLE_DEV_PM_OPS(npu_pm_ops, npu_pm_suspend, npu_pm_resume);
 
 const struct pci_error_handlers npu_error_handlers = {
 	.error_detected = npu_pm_error_detected,

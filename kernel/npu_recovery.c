@@ -299,7 +299,8 @@ static void npu_recovery_work(struct work_struct *work)
 	down_write(&r->lock);
 	/* Somebody else's reset may have come first. */
 	reason = READ_ONCE(r->reason);
-	if (reason && !READ_ONCE(ndev->gone) && !test_bit(NPU_STATE_WEDGED, &ndev->state)) {
+	if (reason && !r->asleep && !READ_ONCE(ndev->gone) &&
+	    !test_bit(NPU_STATE_WEDGED, &ndev->state)) {
 		if (npu_recovery_allowed(ndev))
 			npu_recover(ndev, reason, false);
 		else

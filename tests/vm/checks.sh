@@ -17,6 +17,7 @@ run vm.firmware tests/vm/firmware-host.sh
 run vm.demo tests/vm/same-results.sh
 run vm.glue tests/vm/qemu-glue.sh
 run vm.glue_fuzz tests/vm/glue-fuzz.sh
+run vm.sleep tests/vm/sleep.sh
 run vm.idle /usr/bin/python3 -B tests/vm/idle.py
 # The share suite once more, with the part that needs a second device.
 run vm.two-devices tools/vm/run --devices 2 --timeout 300 --exec driver-share-test

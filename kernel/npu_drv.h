@@ -340,6 +340,8 @@ int npu_mbox_init(struct npu_device *ndev);
 void npu_mbox_fini(struct npu_device *ndev);
 void npu_mbox_restart(struct npu_device *ndev);
 int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS]);
+int npu_mbox_call_data(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS],
+		       u8 data[NPU_MBOX_DATA]);
 int npu_mbox_call2(struct npu_device *ndev, u32 op, u64 arg0, u64 arg1);
 
 /* npu_irq.c */
@@ -349,6 +351,9 @@ void npu_irq_disable(struct npu_device *ndev);
 void npu_wake_all(struct npu_device *ndev);
 void npu_signal_faults(struct npu_device *ndev);
 u32 npu_irq_fence_vector(struct npu_device *ndev, u32 ctx_id);
+
+/* npu_coredump.c */
+void npu_coredump(struct npu_device *ndev, const char *reason, u32 queue);
 
 /* npu_sysfs.c */
 extern const struct attribute_group *npu_sysfs_groups[];

@@ -225,6 +225,7 @@ static void npu_fw_event_queue(struct npu_device *ndev, u32 event, u32 queue, u3
 	if (event == NPU_FW_EVENT_QUEUE_HANG) {
 		atomic_inc(&ndev->recovery.hangs);
 		dev_warn_ratelimited(ndev->drm.dev, "queue %u: no progress, killed\n", queue);
+		npu_coredump(ndev, "a queue made no progress and was killed", queue);
 	} else {
 		drm_dbg(&ndev->drm, "queue %u: fault kind %u\n", queue, kind);
 	}

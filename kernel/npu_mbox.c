@@ -67,7 +67,7 @@ static void npu_mbox_post(struct npu_device *ndev, u32 op, const u64 *args)
 	npu_write(ndev, NPU_REG_MBOX_DB, ndev->mbox.seq);
 }
 
-static int npu_mbox_take_answer(struct npu_device *ndev, u32 op, u64 *args)
+static int npu_mbox_take_answer(struct npu_device *ndev, u32 op, u64 *args, u8 *data)
 {
 	struct npu_mbox __iomem *mbox = ndev->mem + ndev->mbox.mem.addr;
 	u32 status, detail;
@@ -78,6 +78,8 @@ static int npu_mbox_take_answer(struct npu_device *ndev, u32 op, u64 *args)
 	detail = readl(&mbox->detail);
 	for (u32 i = 0; i < NPU_MBOX_ARGS; i++)
 		args[i] = readq(&mbox->arg[i]);
+	if (data)
+		memcpy_fromio(data, mbox->data, NPU_MBOX_DATA);
 	if (status)
 		drm_dbg(&ndev->drm, "firmware: command %u answered %u, detail %u\n", op, status,
 			detail);
@@ -85,15 +87,17 @@ static int npu_mbox_take_answer(struct npu_device *ndev, u32 op, u64 *args)
 }
 
 /**
- * npu_mbox_call() - ask the firmware and wait for its answer
+ * npu_mbox_call_data() - ask the firmware and wait for its answer
  * @ndev: the device; the caller holds drm_dev_enter() and may sleep
  * @op: enum npu_admin_op
  * @args: in: of the command; out: of the answer
+ * @data: out: the mailbox's data, or NULL
  *
  * Return: 0; -EAGAIN or -ENODEV when the device does not answer (see npu_check_alive()); or
  * the firmware's error.
  */
-int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
+int npu_mbox_call_data(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS],
+		       u8 data[NPU_MBOX_DATA])
 {
 	struct npu_mbox_state *state = &ndev->mbox;
 	u64 arg0 = args[0], arg1 = args[1];
@@ -110,11 +114,17 @@ int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
 		npu_wedge(ndev, "the firmware did not answer a command in time");
 	ret = npu_check_alive(ndev);
 	if (!ret)
-		ret = npu_mbox_take_answer(ndev, op, args);
+		ret = npu_mbox_take_answer(ndev, op, args, data);
 out:
 	mutex_unlock(&state->lock);
 	trace_npu_mbox(ndev, op, arg0, arg1, ret, ktime_to_ns(ktime_sub(ktime_get(), start)));
 	return ret;
+}
+
+/* The same without data. */
+int npu_mbox_call(struct npu_device *ndev, u32 op, u64 args[NPU_MBOX_ARGS])
+{
+	return npu_mbox_call_data(ndev, op, args, NULL);
 }
 
 /* A command of up to two arguments that answers with its status only. */

@@ -301,6 +301,7 @@ static void npu_recovery_work(struct work_struct *work)
 	reason = READ_ONCE(r->reason);
 	if (reason && !r->asleep && !READ_ONCE(ndev->gone) &&
 	    !test_bit(NPU_STATE_WEDGED, &ndev->state)) {
+		npu_coredump(ndev, reason, (u32)atomic_read(&r->guilty) - 1);
 		if (npu_recovery_allowed(ndev))
 			npu_recover(ndev, reason, false);
 		else

@@ -7,6 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "dump.h"
 #include "snapshot.h"
 
 namespace {
@@ -15,6 +16,18 @@ enum Exit { kOk = 0, kBadArgument = 2, kNotFound = 6, kNoDriver = 9 };
 
 bool Matches(const npu::smi::Snapshot& s, const std::string& wanted) {
   return wanted == std::to_string(s.index) || wanted == s.bdf || (s.uuid && wanted == fmt::format("{:016x}", *s.uuid));
+}
+
+int PrintDump(const std::string& path, bool json) {
+  std::string error;
+  const auto bytes = npu::smi::ReadDump(path, &error);
+  const auto dump = bytes ? npu::smi::ParseDump(*bytes, &error) : std::nullopt;
+  if (!dump) {
+    fmt::print(stderr, "npu-smi: {}\n", error);
+    return bytes ? kBadArgument : kNotFound;
+  }
+  fmt::print("{}", json ? npu::smi::DumpJson(*dump) : npu::smi::DumpText(*dump));
+  return kOk;
 }
 
 }  // namespace
@@ -29,12 +42,17 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("-i,--id", only, "only this device: its index, uuid or PCI address");
   app.add_flag("--json", json, "print JSON");
+  std::string dump_path;
+  CLI::App* dump = app.add_subcommand("dump", "Decodes the device core dump that the driver leaves when a device fails.");
+  dump->add_option("FILE", dump_path, "a dump; without: the one in /sys/class/devcoredump, which stays there");
+  dump->add_flag("--json", json, "print JSON");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kOk : kBadArgument;
   }
 
+  if (*dump) return PrintDump(dump_path, json);
   std::string error;
   std::vector<npu::smi::Snapshot> devices =
       backend == "sim" ? npu::smi::ReadSimDevice(&error) : npu::smi::ReadDrmDevices();

@@ -98,7 +98,8 @@ static uint64_t fdinfo_of(int fd, const char* key) {
   FILE* f = fopen(path, "r");
   uint64_t value = UINT64_MAX;
   while (f && fgets(line, sizeof line, f))
-    if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':') value = strtoull(strchr(line, ':') + 1, NULL, 0);
+    if (strncmp(line, key, strlen(key)) == 0 && line[strlen(key)] == ':')
+      value = strtoull(strchr(line, ':') + 1, NULL, 0);
   if (f) fclose(f);
   return value;
 }
@@ -167,7 +168,8 @@ static void test_faulted(uint32_t mode) {
     ring_doorbell(&r.queue);
   }
   const uint64_t last = mode == NPU_RESUME_FLUSH ? 4 : 3;
-  is_errno(wait_value(&r.fence, 0, last, NPU_WAIT_EQ, 20000, r.queue.id), 0, "what was rung meanwhile runs, or is dropped");
+  is_errno(wait_value(&r.fence, 0, last, NPU_WAIT_EQ, 20000, r.queue.id), 0,
+           "what was rung meanwhile runs, or is dropped");
   put_packet(&r.queue, &garbage);
   ring_doorbell(&r.queue);
   ok(wait_state(&r.queue, NPU_QUEUE_FAULTED), "it faults again");
@@ -277,6 +279,25 @@ static void test_innocent_in_launch(void) {
   rig_close(&r);
 }
 
+// What the failures before have left: whole, and npu-smi can tell what it says.
+static void test_dump(void) {
+  if (access("/sys/class/devcoredump", F_OK)) {
+    skip("no device core dumps in this kernel");
+    return;
+  }
+  ok(system("npu-smi dump > /tmp/dump.txt") == 0, "npu-smi dump");
+  const char* words[] = {"reason: a queue made no progress", "fw_state: ready", "TIMEOUT", "<- at fault",
+                         "Translation of 0x20000000",       "LAUNCH",          "MAGIC",   "Firmware log"};
+  for (unsigned i = 0; i < sizeof words / sizeof *words; ++i) {
+    char command[128];
+    snprintf(command, sizeof command, "grep -q '%s' /tmp/dump.txt", words[i]);
+    ok(system(command) == 0, "it has \"%s\"", words[i]);
+  }
+  ok(system("npu-smi dump --json | grep -q '\"kind\": \"TIMEOUT\"'") == 0, "also as JSON");
+  // Written to, a dump goes away, and the next failure leaves a new one.
+  ok(system("for d in /sys/class/devcoredump/devcd*/data; do echo 1 > $d; done") == 0, "it is given back");
+}
+
 static int uevents_open(void) {
   const int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_KOBJECT_UEVENT);
   struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = 1};
@@ -333,7 +354,9 @@ int main(void) {
   test_faulted(NPU_RESUME_SKIP);
   test_faulted(NPU_RESUME_FLUSH);
   test_under_load();
+  (void)!system("for d in /sys/class/devcoredump/devcd*/data; do [ ! -e $d ] || echo 1 > $d; done");
   test_core_reset();
+  test_dump();
   test_device_hang();
   test_innocent_in_launch();
   test_wedged();

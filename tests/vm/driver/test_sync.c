@@ -60,11 +60,8 @@ static uint32_t syncobj_new(struct rig* r) {
 }
 
 static int export_position(struct rig* r, uint32_t syncobj, uint64_t position, uint64_t point, uint32_t timeout_ms) {
-  struct drm_npu_sync_export args = {.queue = r->queue.id,
-                                     .syncobj = syncobj,
-                                     .position = position,
-                                     .point = point,
-                                     .timeout_ms = timeout_ms};
+  struct drm_npu_sync_export args = {
+      .queue = r->queue.id, .syncobj = syncobj, .position = position, .point = point, .timeout_ms = timeout_ms};
   return npu_ioctl(r->context.fd, DRM_IOCTL_NPU_SYNC_EXPORT, &args);
 }
 

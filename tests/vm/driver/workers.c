@@ -13,7 +13,8 @@ static void* work(void* arg) {
   struct context c = context_new();
   struct queue q = queue_new(&c, 5);
   struct buffer fence = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
-  struct buffer host = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_HOST), device = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_DEVICE);
+  struct buffer host = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_HOST),
+                device = buffer_new(&c, 8 * WORDS, DRM_NPU_BO_DEVICE);
   const uint64_t fence_ptr = publish(&fence, 1, FENCE_VA);
   const uint64_t host_ptr = publish(&host, 2, DATA_VA), device_ptr = publish(&device, 3, DATA_VA + (1 << 21));
   volatile uint64_t* words = host.map;
@@ -36,8 +37,9 @@ static void* work(void* arg) {
   for (uint32_t i = 0; i < WORDS; ++i) expected[i] = i;
   for (uint64_t n = 1; n <= w->rounds; ++n) expected[n % WORDS] += n;
   for (uint32_t i = 0; i < WORDS; ++i) w->wrong += words[i] != expected[i];
-  if (w->error) diag("round %llu: %s, queue state %u error %u", (unsigned long long)w->rounds, strerror(w->error),
-                     q.status->state, q.status->error);
+  if (w->error)
+    diag("round %llu: %s, queue state %u error %u", (unsigned long long)w->rounds, strerror(w->error), q.status->state,
+         q.status->error);
   free(expected);
   queue_free(&q);
   buffer_free(&fence);

@@ -122,7 +122,8 @@ static void npu_dump_range(struct npu_dump *dump, u32 first, u32 end)
 static void npu_dump_registers(struct npu_dump *dump)
 {
 	struct npu_device *ndev = dump->ndev;
-	u32 cores = min(ndev->num_cores, NPU_MAX_CORES), slots = min(ndev->num_slots, NPU_MAX_SLOTS);
+	u32 cores = min(ndev->num_cores, NPU_MAX_CORES);
+	u32 slots = min(ndev->num_slots, NPU_MAX_SLOTS);
 
 	npu_dump_begin(dump, NPU_DUMP_REGISTERS);
 	npu_dump_range(dump, NPU_REG_MAGIC, NPU_REG_INJ_DONE + 8);

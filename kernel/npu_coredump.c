@@ -296,6 +296,8 @@ static void npu_dump_buffers(struct npu_dump *dump)
 			.internal = !!(bo->flags & NPU_BO_INTERNAL),
 		};
 
+		strscpy(out.name, bo->name);
+
 		/* One that is being made, or not backed now, has no runs. */
 		if (bo->num_runs)
 			out.addr = npu_bo_addr(bo, 0, &len);

@@ -5,6 +5,7 @@
 #include <linux/slab.h>
 
 #include "npu_sync.h"
+#include "npu_user.h"
 
 #define NPU_FAULT_ENTRIES_MIN 8
 #define NPU_FAULT_ENTRIES_MAX 4096
@@ -251,6 +252,7 @@ void npu_ctx_destroy(struct npu_ctx *ctx)
 	npu_ctx_list_del(ctx);
 	npu_bo_unshare(ctx->faults, ctx->file);
 	npu_bo_unshare(ctx->bounds, ctx->file);
+	npu_user_del_context(ndev, ctx->file->user);
 	npu_ctx_free(ctx);
 	up_read(&ndev->recovery.lock);
 }
@@ -277,13 +279,18 @@ static int npu_ctx_check_init(struct npu_device *ndev, const struct drm_npu_cont
 static int npu_file_init_ctx(struct npu_file *file, struct drm_npu_context_init *args)
 {
 	struct npu_ctx *ctx;
+	int ret;
 
 	if (file->ctx) {
 		drm_dbg(&file->ndev->drm, "context_init: the file has a context already\n");
 		return -EEXIST;
 	}
+	ret = npu_user_add_context(file->ndev, file->user);
+	if (ret)
+		return ret;
 	ctx = npu_ctx_create(file, args);
 	if (IS_ERR(ctx)) {
+		npu_user_del_context(file->ndev, file->user);
 		drm_dbg(&file->ndev->drm, "context_init: %pe\n", ctx);
 		return PTR_ERR(ctx);
 	}

@@ -14,6 +14,7 @@
 #include "npu_ctx.h"
 #include "npu_pm.h"
 #include "npu_sync.h"
+#include "npu_user.h"
 #include "npu_vm.h"
 
 #define NPU_RESET_TIMEOUT_US (5 * USEC_PER_SEC)
@@ -86,8 +87,11 @@ static int npu_open(struct drm_device *drm, struct drm_file *drm_file)
 {
 	struct npu_account *account = kzalloc(sizeof(*account), GFP_KERNEL_ACCOUNT);
 	struct npu_file *file = kzalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+	struct npu_user *user = npu_user_get(to_npu_device(drm));
 
-	if (!account || !file) {
+	if (!account || !file || !user) {
+		if (user)
+			npu_user_put(to_npu_device(drm), user);
 		kfree(account);
 		kfree(file);
 		return -ENOMEM;
@@ -95,6 +99,7 @@ static int npu_open(struct drm_device *drm, struct drm_file *drm_file)
 	kref_init(&account->kref);
 	account->pid = task_tgid_nr(current);
 	file->account = account;
+	file->user = user;
 	file->ndev = to_npu_device(drm);
 	file->drm_file = drm_file;
 	mutex_init(&file->lock);
@@ -108,6 +113,7 @@ static void npu_postclose(struct drm_device *drm, struct drm_file *drm_file)
 
 	if (file->ctx)
 		npu_ctx_destroy(file->ctx);
+	npu_user_put(file->ndev, file->user);
 	npu_account_put(file->account);
 	mutex_destroy(&file->lock);
 	kfree(file);
@@ -343,6 +349,8 @@ static void npu_init_state(struct npu_device *ndev)
 	mutex_init(&ndev->fw_lock);
 	mutex_init(&ndev->open_lock);
 	mutex_init(&ndev->inject_lock);
+	mutex_init(&ndev->user_lock);
+	INIT_LIST_HEAD(&ndev->users);
 	mutex_init(&ndev->bo_lock);
 	spin_lock_init(&ndev->ctx_lock);
 	spin_lock_init(&ndev->tlb.lock);
@@ -372,6 +380,7 @@ static void npu_fini_state(struct drm_device *drm, void *data)
 	npu_mem_free(ndev, &ndev->ctx_table);
 	npu_mbox_fini(ndev);
 	mutex_destroy(&ndev->bo_lock);
+	mutex_destroy(&ndev->user_lock);
 	mutex_destroy(&ndev->inject_lock);
 	mutex_destroy(&ndev->open_lock);
 	mutex_destroy(&ndev->fw_lock);
@@ -498,6 +507,11 @@ static void npu_remove(struct pci_dev *pdev)
 	/* Sleepers leave first: the unplug waits for calls that are inside. */
 	WRITE_ONCE(ndev->gone, true);
 	npu_wake_all(ndev);
+	/*
+	 * Files that are closed from here on cannot stop the device: what it uses is kept until it
+	 * has been reset.
+	 */
+	set_bit(NPU_STATE_FAILED, &ndev->state);
 	drm_dev_unplug(&ndev->drm);
 	npu_evict_stop(ndev);
 	npu_hwmon_fini(ndev);

@@ -209,6 +209,9 @@ struct npu_device {
 	struct list_head bo_list;
 	struct list_head lost_bos; /* freed while the device was wedged: kept until it is reset */
 
+	struct mutex user_lock; /* guards users and their members; innermost of the mutexes */
+	struct list_head users;
+
 	struct mutex inject_lock; /* guards the registers of error injection */
 
 	struct device *hwmon;
@@ -227,6 +230,7 @@ struct npu_file {
 	struct npu_device *ndev;
 	struct drm_file *drm_file;
 	struct npu_account *account;
+	struct npu_user *user;
 	struct mutex lock; /* serialises CONTEXT_INIT and changes to the context's queues */
 	struct npu_ctx *ctx; /* set once, under lock; read with npu_file_ctx() */
 };

@@ -58,13 +58,42 @@ static const struct hwmon_chip_info npu_hwmon_chip = {
 	.info = npu_hwmon_channels,
 };
 
+/* The class knows no clocks; the names are those of other drivers. */
+static ssize_t freq1_input_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	struct npu_device *ndev = dev_get_drvdata(dev);
+	ssize_t n = -ENODATA;
+	int idx;
+
+	if (!drm_dev_enter(&ndev->drm, &idx))
+		return -ENODEV;
+	if (READ_ONCE(ndev->fw_ready))
+		n = sysfs_emit(buf, "%llu\n", npu_read(ndev, NPU_REG_CLOCK_KHZ) * 1000ull);
+	drm_dev_exit(idx);
+	return n;
+}
+static DEVICE_ATTR_RO(freq1_input);
+
+static ssize_t freq1_label_show(struct device *dev, struct device_attribute *attr, char *buf)
+{
+	return sysfs_emit(buf, "core\n");
+}
+static DEVICE_ATTR_RO(freq1_label);
+
+static struct attribute *npu_hwmon_attrs[] = {
+	&dev_attr_freq1_input.attr,
+	&dev_attr_freq1_label.attr,
+	NULL
+};
+ATTRIBUTE_GROUPS(npu_hwmon);
+
 /* Without sensors in hwmon the device still computes, so a failure is only reported. */
 void npu_hwmon_init(struct npu_device *ndev)
 {
 	struct device *hwmon;
 
 	hwmon = hwmon_device_register_with_info(&ndev->pdev->dev, NPU_DRIVER_NAME, ndev,
-						&npu_hwmon_chip, NULL);
+						&npu_hwmon_chip, npu_hwmon_groups);
 	if (IS_ERR(hwmon)) {
 		drm_warn(&ndev->drm, "no hwmon device: %pe\n", hwmon);
 		return;

@@ -7,6 +7,7 @@
 
 #include "npu_sync.h"
 #include "npu_trace.h"
+#include "npu_user.h"
 
 /* An event can be lost when the firmware's ring of them is full, hence the limit on each wait. */
 #define NPU_RESUME_WAIT (HZ / 10)
@@ -264,6 +265,7 @@ static void npu_queue_stop(struct npu_queue *queue)
 	trace_npu_queue_destroy(ndev, ctx->id, queue->id, queue->desc.priority, ret);
 	atomic64_add(READ_ONCE(npu_queue_status(queue)->counters.cycles), &ctx->past_cycles);
 	npu_queue_mark_dead(queue);
+	npu_user_del_queue(ndev, ctx->file->user);
 	npu_queue_free_id(ndev, queue->id);
 	npu_queue_put(queue);
 }
@@ -310,8 +312,12 @@ static int npu_queue_create(struct npu_ctx *ctx, struct drm_npu_queue_create *ar
 		drm_dbg(drm, "queue_create: the file has %u queues already\n", ctx->num_queues);
 		return -ENOSPC;
 	}
+	ret = npu_user_add_queue(ctx->ndev, ctx->file->user);
+	if (ret)
+		return ret;
 	queue = npu_queue_alloc(ctx, args->ring_log2);
 	if (IS_ERR(queue)) {
+		npu_user_del_queue(ctx->ndev, ctx->file->user);
 		drm_dbg(drm, "queue_create: %pe\n", queue);
 		return PTR_ERR(queue);
 	}
@@ -319,6 +325,7 @@ static int npu_queue_create(struct npu_ctx *ctx, struct drm_npu_queue_create *ar
 	trace_npu_queue_create(ctx->ndev, ctx->id, queue->id, args->priority, ret);
 	if (ret) {
 		drm_dbg(drm, "queue_create: queue %u: %d\n", queue->id, ret);
+		npu_user_del_queue(ctx->ndev, ctx->file->user);
 		npu_queue_free_id(ctx->ndev, queue->id);
 		npu_queue_put(queue);
 		return ret;

@@ -7,7 +7,7 @@
  * has changed nothing; members marked "out" are ignored on the way in.  Calls may come from any thread.
  *
  * All calls but DRM_IOCTL_NPU_GET_INFO and DRM_IOCTL_NPU_CONTEXT_INIT need a context, and give EINVAL without.  ENODEV:
- * the device is gone or no longer answers.
+ * the device is gone, or given up.  EAGAIN: it is about to be reset; call again, as drmIoctl() does by itself.
  *
  * Everything is mapped with MAP_SHARED and without PROT_EXEC, from the offsets given here; they are good in this file
  * only.  Ring, status page, doorbell, fault ring and bounds table are not inherited by fork().
@@ -117,6 +117,7 @@ struct drm_npu_get_info {
  * @bounds_offset: out: mmap offset of the bounds table, read and write
  * @bounds_bytes: out: NPU_BOUNDS_TABLE_BYTES
  *
+ * EDQUOT: the user has as many contexts on the device as the module parameter user_contexts allows.
  * EEXIST: the file has one already.  ENOTCONN: the firmware does not run; the attribute fw_error in sysfs says why.
  * ENOSPC: no context number or not enough device memory left.  EINVAL, EBADF: @fault_eventfd is no eventfd, not open.
  */
@@ -229,6 +230,7 @@ struct drm_npu_vm_bind {
  * @status_offset: out: mmap offset of struct npu_queue_status, one page, read only
  * @doorbell_offset: out: mmap offset of the doorbell page, write
  *
+ * EDQUOT: the user has as many queues on the device as the module parameter user_queues allows.
  * EPERM: @priority needs CAP_SYS_NICE.  ENOSPC: the file has 64 queues, or the device no number or memory left.
  */
 struct drm_npu_queue_create {
@@ -259,9 +261,9 @@ struct drm_npu_queue_destroy {
 /**
  * struct drm_npu_queue_resume - let a faulted queue go on
  * @queue: handle
- * @mode: NPU_RESUME_SKIP or NPU_RESUME_FLUSH
+ * @mode: NPU_RESUME_SKIP; NPU_RESUME_FLUSH; or after NPU_FAULT_RESET also NPU_RESUME_CONTINUE: the packet again
  *
- * EINVAL when the queue is not faulted.  ENOENT: no such queue.
+ * EINVAL when the queue is not faulted, or may not try its packet again.  ENOENT: no such queue.
  */
 struct drm_npu_queue_resume {
 	__u32 queue;

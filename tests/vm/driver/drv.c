@@ -18,7 +18,7 @@ int npu_ioctl(int fd, unsigned long request, void* args) {
 }
 
 const char* node_path(void) {
-  static char path[64];
+  static _Thread_local char path[64];
   path[0] = 0;  // a device that was bound again may have another number
   for (int i = 0; i < 64 && !path[0]; ++i) {
     char link[96], target[PATH_MAX];
@@ -33,7 +33,7 @@ const char* node_path(void) {
 }
 
 const char* sysfs_path(void) {
-  static char path[128];
+  static _Thread_local char path[128];
   snprintf(path, sizeof path, "/sys/class/accel/%s/device", strrchr(node_path(), '/') + 1);
   return path;
 }
@@ -45,7 +45,7 @@ int open_node(void) {
 }
 
 const char* read_attribute(const char* name) {
-  static char text[4096];
+  static _Thread_local char text[4096];
   char path[256];
   text[0] = 0;
   snprintf(path, sizeof path, "%s/%s", sysfs_path(), name);

@@ -3,10 +3,12 @@
 // Queues: work through the ring, faults, resume, limits, doorbells that are taken away.
 #include "drv.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "../tap.h"
@@ -179,6 +181,46 @@ static void test_limit(void) {
   context_close(&c);
 }
 
+static void set_parameter(const char* name, const char* value) {
+  char path[96];
+  snprintf(path, sizeof path, "/sys/module/npu/parameters/%s", name);
+  const int fd = open(path, O_WRONLY);
+  if (fd < 0 || write(fd, value, strlen(value)) < 0) bail("%s: %s", path, strerror(errno));
+  close(fd);
+}
+
+// As a user without privileges: 2 contexts and 3 queues, whatever the files.
+static int use_up_limits(void* arg) {
+  (void)arg;
+  if (setresuid(65534, 65534, 65534)) return 99;
+  struct context a = context_new(), b = context_new();
+  const int third = open_node();
+  struct drm_npu_context_init init = {.fault_entries = 8, .fault_eventfd = -1};
+  if (!npu_ioctl(third, DRM_IOCTL_NPU_CONTEXT_INIT, &init) || errno != EDQUOT) return 1;
+  struct queue first = queue_new(&a, 4), second = queue_new(&b, 4);
+  queue_new(&b, 4);
+  struct drm_npu_queue_create create = {.ring_log2 = 4, .priority = 1};
+  if (!npu_ioctl(a.fd, DRM_IOCTL_NPU_QUEUE_CREATE, &create) || errno != EDQUOT) return 2;
+  queue_free(&second);
+  if (npu_ioctl(a.fd, DRM_IOCTL_NPU_QUEUE_CREATE, &create)) return 3;
+  queue_free(&first);
+  context_close(&a);
+  return npu_ioctl(third, DRM_IOCTL_NPU_CONTEXT_INIT, &init) ? 4 : 0;
+}
+
+static void test_user_limits(void) {
+  set_parameter("user_contexts", "2");
+  set_parameter("user_queues", "3");
+  if (chmod(node_path(), 0666)) bail("%s: %s", node_path(), strerror(errno));
+  is_equal(in_child(use_up_limits, NULL), 0, "a user has so many contexts and queues, EDQUOT beyond, and room after");
+  struct context c[3];
+  for (int i = 0; i < 3; ++i) c[i] = context_new();
+  ok(1, "root is not limited");
+  for (int i = 0; i < 3; ++i) context_close(&c[i]);
+  set_parameter("user_contexts", "128");
+  set_parameter("user_queues", "512");
+}
+
 // More queues than slots, all busy at once.
 static void test_many(void) {
   enum { kQueues = 40, kPackets = 500 };
@@ -251,6 +293,7 @@ int main(void) {
   test_bad_doorbell();
   test_full_fault_ring();
   test_limit();
+  test_user_limits();
   test_many();
   test_doorbell_revoked();
   test_destroy_busy();

@@ -287,7 +287,7 @@ static void test_dump(void) {
   }
   ok(system("npu-smi dump > /tmp/dump.txt") == 0, "npu-smi dump");
   const char* words[] = {"reason: a queue made no progress", "fw_state: ready", "TIMEOUT", "<- at fault",
-                         "Translation of 0x20000000",       "LAUNCH",          "MAGIC",   "Firmware log"};
+                         "Translation of 0x20000000",        "LAUNCH",          "MAGIC",   "Firmware log"};
   for (unsigned i = 0; i < sizeof words / sizeof *words; ++i) {
     char command[128];
     snprintf(command, sizeof command, "grep -q '%s' /tmp/dump.txt", words[i]);

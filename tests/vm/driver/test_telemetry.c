@@ -76,8 +76,8 @@ static void test_hwmon(void) {
     if (strncmp(e->d_name, "hwmon", 5) == 0) snprintf(name, sizeof name, "hwmon/%s", e->d_name);
   if (dir) closedir(dir);
   if (!ok(name[0], "there is a hwmon device")) return;
-  static const char* const sensors[] = {"temp1_input", "power1_average", "energy1_input"};
-  for (int i = 0; i < 3; ++i) {
+  static const char* const sensors[] = {"temp1_input", "power1_average", "energy1_input", "freq1_input"};
+  for (int i = 0; i < 4; ++i) {
     char attribute[400];
     snprintf(attribute, sizeof attribute, "%s/%s", name, sensors[i]);
     const char* text = read_attribute(attribute);

@@ -9,6 +9,9 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../tap.h"
@@ -94,6 +97,10 @@ static void test_unbind(void) {
   is_errno(npu_ioctl(c.fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &destroy), ENODEV, "queue_destroy afterwards");
   is_equal(touch(&q.doorbell[0]), SIGBUS, "the doorbell: SIGBUS");
   is_equal(touch(device.map), SIGBUS, "device memory: SIGBUS");
+  // Mappings keep the file, and the file the module.
+  munmap_queue(&q);
+  munmap(host.map, host.size);
+  munmap(device.map, device.size);
   context_close(&c);
 
   is_errno(write_driver("bind"), 0, "bind again");
@@ -112,13 +119,93 @@ static void check_works(const char* what) {
   context_close(&c);
 }
 
+// A process that works until the device is gone; 0: it saw that, and nothing else.
+static int work_until_gone(int started) {
+  struct context c = context_new();
+  struct queue q = queue_new(&c, 5);
+  struct buffer fence = buffer_new(&c, PAGE, DRM_NPU_BO_HOST), device = buffer_new(&c, 1 << 16, DRM_NPU_BO_DEVICE);
+  const uint64_t fence_ptr = publish(&fence, 1, BASE_VA), device_ptr = publish(&device, 2, BASE_VA + (1 << 21));
+  struct sigaction action = {.sa_handler = on_bus_error};
+  sigaction(SIGBUS, &action, NULL);
+  volatile int error = 0;
+  // The ring and the doorbell end with SIGBUS, calls with ENODEV: either is the end.
+  if (!sigsetjmp(bus_error, 1)) {
+    for (uint64_t n = 1; !error; ++n) {
+      const struct npu_packet packet = copy_packet(device_ptr + 4096, device_ptr, 4096, fence_ptr, n);
+      put_packet(&q, &packet);
+      ring_doorbell(&q);
+      if (wait_value(&fence, 0, n, NPU_WAIT_EQ, 60000, q.id)) error = errno;
+      if (n == 3 && write(started, "", 1) != 1) return 3;
+    }
+    // Unbinding marks queues as dead, too.
+    if (error != ENODEV && error != EIO) return 1;
+  }
+  struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_HOST};
+  return npu_ioctl(c.fd, DRM_IOCTL_NPU_BO_CREATE, &create) && errno == ENODEV ? 0 : 2;
+}
+
+static void test_under_load(void) {
+  enum { kProcesses = 8 };
+  pid_t pids[kProcesses];
+  int started[2];
+  if (pipe(started)) bail("pipe: %s", strerror(errno));
+  for (int i = 0; i < kProcesses; ++i) {
+    pids[i] = fork();
+    if (pids[i] < 0) bail("fork: %s", strerror(errno));
+    if (pids[i] == 0) _exit(work_until_gone(started[1]));
+  }
+  // All eight are in the middle of it.
+  char byte;
+  for (int i = 0; i < kProcesses; ++i)
+    if (read(started[0], &byte, 1) != 1) bail("pipe: %s", strerror(errno));
+  close(started[0]);
+  close(started[1]);
+  is_errno(write_driver("unbind"), 0, "unbind under 8 processes that work");
+  int bad = 0;
+  for (int i = 0; i < kProcesses; ++i) {
+    int status;
+    if (waitpid(pids[i], &status, 0) != pids[i]) bail("waitpid: %s", strerror(errno));
+    bad += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+    if (status) diag("process %d: status %#x", i, status);
+  }
+  is_equal(bad, 0, "all see that it is gone, and nothing else");
+  is_errno(write_driver("bind"), 0, "bind again");
+}
+
+// The module, not only the device: refused while a file is open, clean when none is.
+static void test_rmmod(void) {
+  const int fd = open_node();
+  const int refused = syscall(SYS_delete_module, "npu", O_NONBLOCK);
+  ok(refused == -1 && (errno == EWOULDBLOCK || errno == EBUSY), "rmmod while a file is open is refused");
+  close(fd);
+  const int module = open("/lib/modules/npu.ko", O_RDONLY | O_CLOEXEC);
+  if (module < 0) bail("/lib/modules/npu.ko: %s", strerror(errno));
+  int failed = 0;
+  for (int i = 0; i < 100 && !failed; ++i) {
+    // A file that was closed just now may still be on its way out.
+    const uint64_t end = now_ns() + 10000000000ull;
+    int gone;
+    while ((gone = syscall(SYS_delete_module, "npu", O_NONBLOCK)) && now_ns() < end) poll(NULL, 0, 5);
+    if (gone) diag("rmmod %d: %s", i, strerror(errno));
+    const int back = syscall(SYS_finit_module, module, "", 0);
+    if (back) diag("insmod %d: %s", i, strerror(errno));
+    failed += gone || back;
+  }
+  close(module);
+  is_equal(failed, 0, "100 times rmmod and insmod");
+}
+
 int main(void) {
   find_bdf();
   test_unbind();
   check_works("the device works after it");
+  for (int i = 0; i < 3; ++i) test_under_load();
+  check_works("the device works after those");
   int failed = 0;
   for (int i = 0; i < 10; ++i) failed += write_driver("unbind") || write_driver("bind");
   is_equal(failed, 0, "10 times unbind and bind");
   check_works("the device still works");
+  test_rmmod();
+  check_works("the device works under a module loaded anew");
   return tap_done();
 }

@@ -22,6 +22,10 @@ if [ "$(nproc)" -ge 2 ]; then
 	tests/bench/scaling.py "$out"
 fi
 
+echo "What the cycle model costs"
+tools/setup/step.sh "device model without cycles" build/logs/untimed.log ninja -C build/host npu-model-untimed
+tests/bench/cycle_model.py "$out"
+
 echo "The scalar hart alone, and QEMU's user mode on the same programs"
 tests/bench/hart.py "$out"
 

@@ -43,6 +43,7 @@ uint64_t IoctlCount();
 
 void BenchLatency(Rows* rows);  // null launches: round trips, rate, ioctls and doorbells a launch
 void BenchMemory(Rows* rows);   // copies against memcpy
+void BenchCpuTime(Rows* rows);  // CPU time of three kinds of work
 void BenchScalar(Rows* rows);   // instructions a second of a compute core's hart
 void BenchMatmul(Rows* rows);   // against host BLAS, and in device cycles against the modelled peak
 

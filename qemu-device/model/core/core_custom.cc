@@ -33,7 +33,7 @@ Custom CoreEnv::Execute(uint32_t insn, uint64_t rs1, uint64_t rs2, uint64_t* rd)
 
 // The end of an instruction that may have waited: before is the clock as it was without waiting.
 Custom CoreEnv::Waited(bool ok, uint64_t before) {
-  stalled += hart_->cycles - before;
+  AddCycles(&stalled, hart_->cycles - before);
   return ok ? Custom::kDone : Custom::kFault;
 }
 
@@ -69,7 +69,7 @@ Custom CoreEnv::Issue(uint32_t pipe, uint64_t ptr) {
     ok = ReadDescriptor(ptr, sizeof(op.dma), to, &op.dma) && ValidateDma(op.dma, to, &fault.info);
   if (!ok) return Custom::kFault;
   fault = {};
-  hart_->cycles += kTiming.issue_cycles;
+  AddCycles(&hart_->cycles, kTiming.issue_cycles);
   const uint64_t before = hart_->cycles;
   return Waited(pipes_.Issue(to, &op, &hart_->cycles, &fault), before);
 }
@@ -80,7 +80,7 @@ Custom CoreEnv::Flag(uint64_t flag, bool wait) {
     return Custom::kFault;
   }
   fault = {};
-  hart_->cycles += kTiming.issue_cycles;
+  AddCycles(&hart_->cycles, kTiming.issue_cycles);
   const uint64_t before = hart_->cycles;
   const auto pipe = static_cast<npu_pipe>(wait ? (flag >> 4) & 15 : flag & 15);
   if (pipe == NPU_PIPE_SCALAR) {
@@ -103,7 +103,7 @@ Custom CoreEnv::Barrier(uint32_t variant, uint64_t mask) {
     return Custom::kFault;
   }
   fault = {};
-  hart_->cycles += kTiming.issue_cycles;
+  AddCycles(&hart_->cycles, kTiming.issue_cycles);
   const uint64_t before = hart_->cycles;
   const Custom done = Waited(pipes_.Drain(variant ? kAll : mask, &hart_->cycles, &fault), before);
   if (variant == 0 || done != Custom::kDone || blocks_ == 1) return done;

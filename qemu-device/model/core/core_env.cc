@@ -148,7 +148,7 @@ bool CoreEnv::Translate(uint64_t va, unsigned size, npu_access access, uint8_t**
     if (bad != Ecc::kNone) return space_->RefuseWord(va, size, bad, access, bounds, &fault.info);
     if (!space_->Flawed(*bus & ~uint64_t{NPU_PAGE_SIZE - 1}, NPU_PAGE_SIZE)) tlb_.Insert(va, bounds, page);
   }
-  hart_->cycles += page.host ? kTiming.scalar_memory_cycles : kTiming.scalar_host_cycles;
+  AddCycles(&hart_->cycles, page.host ? kTiming.scalar_memory_cycles : kTiming.scalar_host_cycles);
   return true;
 }
 
@@ -187,7 +187,7 @@ bool CoreEnv::SlowStore(uint64_t va, unsigned size, uint64_t value) {
 bool CoreEnv::Exchange(uint64_t va, unsigned size, uint64_t* expected, uint64_t desired) {
   fault = {};
   if (!LocalMemory::IsLocal(va)) {
-    hart_->cycles += kTiming.scalar_memory_cycles;
+    AddCycles(&hart_->cycles, kTiming.scalar_memory_cycles);
     return space_->CompareExchange(va, expected, desired, size, &fault.info);
   }
   uint8_t* host = nullptr;
@@ -209,7 +209,7 @@ bool CoreEnv::Amo(AmoOp op, uint64_t va, unsigned size, uint64_t value, uint64_t
     guess = seen;
   }
   // The device does this in one round trip, however often the host had to try.
-  if (!LocalMemory::IsLocal(va)) hart_->cycles = cycles + kTiming.scalar_memory_cycles;
+  if (kTimed && !LocalMemory::IsLocal(va)) hart_->cycles = cycles + kTiming.scalar_memory_cycles;
   *old = guess;
   return true;
 }

@@ -103,7 +103,7 @@ class CoreEnv {
     if (in_stack < NPU_LOCAL_STACK_BYTES) return stack_ + in_stack;
     if (in_sram < quick_sram_) return sram_ + in_sram;
     uint8_t* p = tlb_.Find(*space_, va, size, right);
-    if (p) hart_->cycles += kTiming.scalar_memory_cycles;
+    if (p) AddCycles(&hart_->cycles, kTiming.scalar_memory_cycles);
     return p;
   }
   // Aligned: one access for the host, too, since other cores may look.

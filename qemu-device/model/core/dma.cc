@@ -270,7 +270,7 @@ bool SameOrFlat(const Box& box, int d, uint64_t run) {
   return box.count[d] == 1 || box.stride[d] == static_cast<int64_t>(run);
 }
 
-void Charge(Unit* unit, const npu_dma_desc& d, const Plan& plan, npu_pipe pipe, OpCost* cost) {
+[[maybe_unused]] void Charge(Unit* unit, const npu_dma_desc& d, const Plan& plan, npu_pipe pipe, OpCost* cost) {
   const bool fill = d.op == NPU_DMA_FILL;
   const bool global = !LocalMemory::IsLocal(d.dst) || (!fill && !LocalMemory::IsLocal(d.src));
   const bool peer = IsPeer(d.dst) || (!fill && IsPeer(d.src));
@@ -381,7 +381,7 @@ bool ExecuteDma(Unit* unit, const npu_dma_desc& d, npu_pipe pipe, OpCost* cost, 
     }
     if (!plan.empty && !Pour(unit, &unit->spans, 0, dst, plan.inner, fault)) return false;
   }
-  Charge(unit, d, plan, pipe, cost);
+  if constexpr (kTimed) Charge(unit, d, plan, pipe, cost);
   return true;
 }
 

@@ -160,6 +160,7 @@ bool ExecuteMatrix(Unit* unit, const npu_matrix_desc& d, OpCost* cost, FaultInfo
   }
   const Gemm gemm = MakeGemm(unit, d, host);
   IsInt(d) ? ActiveKernels().gemm_int(gemm) : ActiveKernels().gemm_float(gemm);
+  if constexpr (!kTimed) return true;
   const uint64_t steps = MacsPerCycle(d) / (kTiming.rows * kTiming.columns);
   cost->busy = CeilDiv(d.m, kTiming.rows) * CeilDiv(d.n, kTiming.columns) * CeilDiv(d.k, steps) + kTiming.fill_cycles;
   unit->counters.macs += uint64_t{d.m} * d.n * d.k;

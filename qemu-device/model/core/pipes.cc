@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "hart/timed.h"
+
 namespace npu::model {
 
 void Pipes::Reset() {
@@ -23,7 +25,7 @@ bool Pipes::ValidFlag(uint64_t flag) {
 void Pipes::SetFlag(uint64_t flag, uint64_t time) {
   Flag& f = FlagOf(flag);
   f.set = true;
-  f.time = std::max(f.time, time);
+  if constexpr (kTimed) f.time = std::max(f.time, time);
 }
 
 bool Pipes::Issue(npu_pipe pipe, PipeOp* op, uint64_t* clock, PipeFault* fault) {
@@ -31,7 +33,7 @@ bool Pipes::Issue(npu_pipe pipe, PipeOp* op, uint64_t* clock, PipeFault* fault) 
   if (p.count == NPU_PIPE_QUEUE_DEPTH) return Deadlock(kDeadlockQueueFull, fault);
   // The place was taken by the operation so many before this one; it is finished, or the queue would be full.
   const uint64_t room = p.completions[p.issued % NPU_PIPE_QUEUE_DEPTH];
-  if (room > *clock) {
+  if (kTimed && room > *clock) {
     unit_->counters.stall_queue += room - *clock;
     *clock = room;
   }
@@ -59,18 +61,20 @@ bool Pipes::Step(npu_pipe pipe, bool* progress, PipeFault* fault) {
     if (op.kind == PipeOp::kWaitFlag) {
       Flag& flag = FlagOf(op.flag);
       if (!flag.set) return true;
-      const uint64_t start = std::max(p.free, op.issued);
-      p.free = std::max(start, flag.time);
-      p.done = std::max(p.done, p.free);
-      unit_->counters.stall_flag += p.free - start;
+      if constexpr (kTimed) {
+        const uint64_t start = std::max(p.free, op.issued);
+        p.free = std::max(start, flag.time);
+        p.done = std::max(p.done, p.free);
+        unit_->counters.stall_flag += p.free - start;
+      }
       flag = {};
     } else if (op.kind == PipeOp::kSetFlag) {
-      p.done = std::max(p.done, op.issued);
+      if constexpr (kTimed) p.done = std::max(p.done, op.issued);
       SetFlag(op.flag, p.done);
     } else if (!Work(pipe, op, fault)) {
       return false;
     }
-    p.completions[p.finished++ % NPU_PIPE_QUEUE_DEPTH] = p.done;
+    if constexpr (kTimed) p.completions[p.finished++ % NPU_PIPE_QUEUE_DEPTH] = p.done;
     p.head = (p.head + 1) % NPU_PIPE_QUEUE_DEPTH;
     --p.count;
     *progress = true;
@@ -102,6 +106,7 @@ bool Pipes::Work(npu_pipe pipe, const PipeOp& op, PipeFault* fault) {
     fault->pc = op.pc;
     return false;
   }
+  if constexpr (!kTimed) return true;
   p.free = std::max(p.free, op.issued) + cost.busy;
   p.done = std::max(p.done, p.free + cost.latency);
   *busy += cost.busy;
@@ -139,7 +144,7 @@ bool Pipes::HartWait(uint64_t flag, uint64_t pc, uint64_t* clock, PipeFault* fau
     fault->pc = pc;
     return false;
   }
-  if (f.time > *clock) {
+  if (kTimed && f.time > *clock) {
     unit_->counters.stall_flag += f.time - *clock;
     *clock = f.time;
   }
@@ -152,9 +157,9 @@ bool Pipes::Drain(uint64_t mask, uint64_t* clock, PipeFault* fault) {
   for (uint32_t i = NPU_PIPE_MATRIX; i < NPU_PIPES; ++i) {
     if (!(mask >> i & 1)) continue;
     if (pipes_[i].count) return Deadlock(kDeadlockBarrier, fault);
-    end = std::max(end, pipes_[i].done);
+    if constexpr (kTimed) end = std::max(end, pipes_[i].done);
   }
-  unit_->counters.stall_drain += end - *clock;
+  AddCycles(&unit_->counters.stall_drain, end - *clock);
   *clock = end;
   return true;
 }

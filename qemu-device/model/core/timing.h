@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "hart/timed.h"
+
 namespace npu::model {
 
 struct Timing {

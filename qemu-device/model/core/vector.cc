@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "core/footprint.h"
+#include "core/timing.h"
 #include "core/vector_desc.h"
 
 namespace npu::model {
@@ -199,6 +200,7 @@ bool ExecuteVector(Unit* unit, const npu_vector_desc& d, OpCost* cost, FaultInfo
     return false;
   }
   if (!RunOp(unit, d, info, ops, host, fault)) return false;
+  if constexpr (!kTimed) return true;
   cost->busy = VectorCost(d, info, ops);
   unit->counters.vector_elements += uint64_t{d.rows} * d.cols;
   return true;

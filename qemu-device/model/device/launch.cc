@@ -127,6 +127,10 @@ void Dispatcher::EndSlice(CoreUnit& unit, uint32_t index, Outcome outcome) {
 void Dispatcher::AddCost(CoreUnit& unit, uint32_t index) {
   const npu_counters& cost = unit.core.cost();
   Launch& launch = *unit.launch;
+  if constexpr (!kTimed) {
+    launch.sum.blocks += 1;
+    return;
+  }
   launch.lanes[index].cycles += cost.cycles + kTiming.block_cycles;
   npu_counters& sum = launch.sum;
   sum.blocks += 1;

@@ -15,6 +15,7 @@
 #include "hart/fp_host.h"
 #include "hart/hart.h"
 #include "hart/machine.h"
+#include "hart/timed.h"
 
 namespace npu::model {
 
@@ -271,7 +272,7 @@ struct Hart<Env>::Impl {
   do {                                                       \
     Link* const out = &s[1].link;                            \
     left -= out->count;                                      \
-    h->cycles += out->cost;                                  \
+    AddCycles(&h->cycles, out->cost);                        \
     if (NPU_UNLIKELY(out->target == nullptr)) goto unlinked; \
     blk = out->target;                                       \
     ENTER_BLOCK();                                           \
@@ -370,14 +371,14 @@ fetch : {
 }
 
 refused_access:  // by the environment, in the middle of a block
-  h->cycles += blk->InfoOf(s).cost;
+  AddCycles(&h->cycles, blk->InfoOf(s).cost);
   left -= blk->InfoOf(s).count;
   h->pc = blk->pc + static_cast<uint64_t>(static_cast<int64_t>(blk->InfoOf(s).pc_offset));
   outcome = Refused(h, MemoryCause(fault_store, fault_va, fault_size), fault_va);
   goto not_retired;
 
 refused_float:  // the same for a float instruction; those that keep no raw instruction show 0 in mtval
-  h->cycles += blk->InfoOf(s).cost;
+  AddCycles(&h->cycles, blk->InfoOf(s).cost);
   left -= blk->InfoOf(s).count;
   h->pc = blk->pc + static_cast<uint64_t>(static_cast<int64_t>(blk->InfoOf(s).pc_offset));
   h->instret = end - static_cast<uint64_t>(left);

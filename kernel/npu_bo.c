@@ -19,26 +19,34 @@ static void npu_bo_charge(struct npu_bo *bo, s64 bytes)
 		atomic64_add(bytes, &bo->account->host_bytes);
 }
 
+/* What the device may do with a buffer's pages, wherever they are mapped. */
+static enum dma_data_direction npu_bo_direction(struct npu_bo *bo)
+{
+	return bo->flags & NPU_BO_DEVICE_READONLY ? DMA_TO_DEVICE : DMA_BIDIRECTIONAL;
+}
+
 static void npu_bo_unmap_dma(struct npu_device *ndev, struct npu_bo *bo)
 {
 	mutex_lock(&ndev->bo_lock);
 	if (bo->mapped)
-		dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, DMA_BIDIRECTIONAL, 0);
+		dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
 	bo->mapped = false;
 	mutex_unlock(&ndev->bo_lock);
 }
 
-/* Gives back what npu_bo_get_host() took. */
+/* Gives back what npu_bo_get_host() took, or the pages of a process. */
 void npu_bo_put_host(struct npu_device *ndev, struct npu_bo *bo)
 {
 	u64 n = bo->base.size >> PAGE_SHIFT;
 
-	if (!bo->pages)
-		return;
 	npu_bo_unmap_dma(ndev, bo);
 	sg_free_table(&bo->sgt);
 	memset(&bo->sgt, 0, sizeof(bo->sgt));
-	for (u64 i = 0; i < n && bo->pages[i]; i++)
+	if (bo->kind == NPU_BO_KIND_USER)
+		npu_userptr_unpin(bo);
+	if (!bo->pages)
+		return;
+	for (u64 i = 0; bo->kind != NPU_BO_KIND_USER && i < n && bo->pages[i]; i++)
 		__free_page(bo->pages[i]);
 	kvfree(bo->pages);
 	bo->pages = NULL;
@@ -190,6 +198,23 @@ int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table 
 	return (bo->flags & NPU_BO_CONTIGUOUS) && bo->num_runs != 1 ? -ENOMEM : 0;
 }
 
+/* Lets the device reach the pages; on failure npu_bo_put_host() takes back what there is. */
+int npu_bo_map_pages(struct npu_device *ndev, struct npu_bo *bo)
+{
+	int ret;
+
+	ret = sg_alloc_table_from_pages(&bo->sgt, bo->pages, bo->base.size >> PAGE_SHIFT, 0,
+					bo->base.size,
+					GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
+	if (ret)
+		return ret;
+	ret = dma_map_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
+	if (ret)
+		return ret == -EIO ? -ENOMEM : ret;
+	bo->mapped = true;
+	return npu_bo_set_runs(ndev, bo, &bo->sgt);
+}
+
 /* Takes host memory for a buffer; on failure npu_bo_put_host() gives back what there is. */
 int npu_bo_get_host(struct npu_device *ndev, struct npu_bo *bo)
 {
@@ -210,16 +235,7 @@ int npu_bo_get_host(struct npu_device *ndev, struct npu_bo *bo)
 	if (!bo->pages)
 		return -ENOMEM;
 	ret = npu_bo_fill_pages(bo);
-	if (ret)
-		return ret;
-	ret = sg_alloc_table_from_pages(&bo->sgt, bo->pages, n, 0, bo->base.size, gfp);
-	if (ret)
-		return ret;
-	ret = dma_map_sgtable(&ndev->pdev->dev, &bo->sgt, DMA_BIDIRECTIONAL, 0);
-	if (ret)
-		return ret == -EIO ? -ENOMEM : ret;
-	bo->mapped = true;
-	return npu_bo_set_runs(ndev, bo, &bo->sgt);
+	return ret ? ret : npu_bo_map_pages(ndev, bo);
 }
 
 static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kind, u64 size,
@@ -240,6 +256,13 @@ static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kin
 	list_add(&bo->node, &ndev->bo_list);
 	mutex_unlock(&ndev->bo_lock);
 	return bo;
+}
+
+static void npu_bo_set_account(struct npu_bo *bo, struct npu_account *account)
+{
+	kref_get(&account->kref);
+	bo->account = account;
+	npu_bo_charge(bo, bo->base.size);
 }
 
 /**
@@ -270,12 +293,20 @@ struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 si
 		npu_bo_put(bo);
 		return ERR_PTR(ret);
 	}
-	if (account) {
-		kref_get(&account->kref);
-		bo->account = account;
-		npu_bo_charge(bo, size);
-	}
+	if (account)
+		npu_bo_set_account(bo, account);
 	npu_bo_touch(bo);
+	return bo;
+}
+
+/* A buffer for pages of a process, without its pages yet. */
+struct npu_bo *npu_bo_new_user(struct npu_device *ndev, u64 size, u32 flags,
+			       struct npu_account *account)
+{
+	struct npu_bo *bo = npu_bo_alloc(ndev, NPU_BO_KIND_USER, size, flags);
+
+	if (!IS_ERR(bo))
+		npu_bo_set_account(bo, account);
 	return bo;
 }
 
@@ -428,7 +459,7 @@ void npu_bo_unmap_dma_all(struct npu_device *ndev)
 	mutex_lock(&ndev->bo_lock);
 	list_for_each_entry(bo, &ndev->bo_list, node) {
 		if (bo->mapped)
-			dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, DMA_BIDIRECTIONAL, 0);
+			dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
 		bo->mapped = false;
 	}
 	mutex_unlock(&ndev->bo_lock);
@@ -523,6 +554,7 @@ int npu_ioctl_bo_mmap(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_npu_bo_mmap *args = data;
 	struct drm_gem_object *obj;
+	int ret = 0;
 
 	if (args->pad) {
 		drm_dbg(drm, "bo_mmap: padding must be 0\n");
@@ -537,7 +569,12 @@ int npu_ioctl_bo_mmap(struct drm_device *drm, void *data, struct drm_file *file)
 		drm_dbg(drm, "bo_mmap: no handle %u\n", args->handle);
 		return -ENOENT;
 	}
-	args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	if (to_npu_bo(obj)->kind == NPU_BO_KIND_USER) {
+		drm_dbg(drm, "bo_mmap: the memory of a process is mapped where it is\n");
+		ret = -EINVAL;
+	} else {
+		args->offset = drm_vma_node_offset_addr(&obj->vma_node);
+	}
 	drm_gem_object_put(obj);
-	return 0;
+	return ret;
 }

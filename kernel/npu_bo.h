@@ -15,11 +15,13 @@ enum npu_bo_kind {
 	NPU_BO_KIND_HOST,     /* host pages, mapped for DMA */
 	NPU_BO_KIND_DOORBELL, /* one page of BAR0 */
 	NPU_BO_KIND_IMPORT,   /* somebody else's, reached by bus addresses */
+	NPU_BO_KIND_USER,     /* pages of a process, pinned and mapped for DMA */
 };
 
 #define NPU_BO_READONLY BIT(0)   /* user space may only read */
 #define NPU_BO_INTERNAL BIT(1)   /* the driver's: no handle, not inherited by fork() */
 #define NPU_BO_CONTIGUOUS BIT(2) /* in one piece for the device; the size is a power of two */
+#define NPU_BO_DEVICE_READONLY BIT(3) /* the device may only read */
 
 /* A piece of a buffer that is contiguous for the device. */
 struct npu_run {
@@ -40,6 +42,7 @@ struct npu_run {
  * @blocks: device memory
  * @pages: host pages
  * @sgt: DMA mapping of @pages
+ * @mm: whose @pages are pinned, charged with them; or NULL
  * @mapped: @sgt is mapped; cleared under npu_device.bo_lock when the device is removed
  * @runs: device addresses, in order
  * @num_runs: entries of @runs
@@ -60,6 +63,7 @@ struct npu_bo {
 	struct list_head lru;
 	struct list_head blocks;
 	struct page **pages;
+	struct mm_struct *mm;
 	struct sg_table sgt;
 	bool mapped;
 	struct npu_run *runs;
@@ -81,7 +85,7 @@ static inline struct npu_bo *to_npu_bo(struct drm_gem_object *obj)
 /* Its contents are in @pages. */
 static inline bool npu_bo_in_host(struct npu_bo *bo)
 {
-	return bo->kind == NPU_BO_KIND_HOST || bo->evicted;
+	return bo->kind == NPU_BO_KIND_HOST || bo->kind == NPU_BO_KIND_USER || bo->evicted;
 }
 
 /* Its addresses are bus addresses. */
@@ -109,6 +113,9 @@ void npu_bo_unmap_dma_all(struct npu_device *ndev);
 void npu_bo_reclaim(struct npu_device *ndev);
 
 struct npu_bo *npu_bo_new_import(struct npu_device *ndev, struct dma_buf *dma_buf);
+struct npu_bo *npu_bo_new_user(struct npu_device *ndev, u64 size, u32 flags,
+			       struct npu_account *account);
+int npu_bo_map_pages(struct npu_device *ndev, struct npu_bo *bo);
 int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table *sgt);
 
 /* npu_dmabuf.c */
@@ -121,6 +128,10 @@ void npu_bo_put_import(struct npu_bo *bo);
 void npu_bo_touch(struct npu_bo *bo);
 int npu_evict_to_host(struct npu_bo *bo);
 void npu_evict_forget(struct npu_device *ndev, struct npu_bo *bo);
+
+/* npu_userptr.c */
+void npu_userptr_unpin(struct npu_bo *bo);
+int npu_ioctl_bo_userptr(struct drm_device *drm, void *data, struct drm_file *file);
 
 /* npu_save.c */
 int npu_bo_evict_all(struct npu_device *ndev);

@@ -212,8 +212,9 @@ struct dma_buf *npu_bo_export(struct drm_gem_object *obj, int flags)
 		.resv = obj->resv,
 	};
 
-	if (to_npu_bo(obj)->kind == NPU_BO_KIND_IMPORT) {
-		drm_dbg(obj->dev, "export: the buffer is somebody else's\n");
+	if (to_npu_bo(obj)->kind == NPU_BO_KIND_IMPORT ||
+	    to_npu_bo(obj)->kind == NPU_BO_KIND_USER) {
+		drm_dbg(obj->dev, "export: the memory is somebody else's\n");
 		return ERR_PTR(-EOPNOTSUPP);
 	}
 	return drm_gem_dmabuf_export(obj->dev, &info);

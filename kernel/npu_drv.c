@@ -217,6 +217,7 @@ static const struct drm_ioctl_desc npu_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(NPU_QUEUE_RESUME, npu_ioctl_queue_resume, 0),
 	DRM_IOCTL_DEF_DRV(NPU_WAIT, npu_ioctl_wait, 0),
 	DRM_IOCTL_DEF_DRV(NPU_BO_NAME, npu_ioctl_bo_name, 0),
+	DRM_IOCTL_DEF_DRV(NPU_BO_USERPTR, npu_ioctl_bo_userptr, 0),
 	DRM_IOCTL_DEF_DRV(NPU_SYNC_EXPORT, npu_ioctl_sync_export, 0),
 	DRM_IOCTL_DEF_DRV(NPU_SYNC_IMPORT, npu_ioctl_sync_import, 0),
 };

@@ -137,6 +137,10 @@ int npu_bo_mmap(struct drm_gem_object *obj, struct vm_area_struct *vma)
 
 	if (bo->kind == NPU_BO_KIND_IMPORT)
 		return npu_bo_mmap_import(obj, vma);
+	if (bo->kind == NPU_BO_KIND_USER) {
+		drm_dbg(obj->dev, "mmap: the memory of a process is mapped where it is\n");
+		return -EINVAL;
+	}
 	if (is_cow_mapping(vma->vm_flags)) {
 		drm_dbg(obj->dev, "mmap: a private mapping would not reach the device\n");
 		return -EINVAL;

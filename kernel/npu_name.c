@@ -56,6 +56,8 @@ static const char *npu_bo_kind_name(struct npu_bo *bo)
 		return "host";
 	case NPU_BO_KIND_IMPORT:
 		return "import";
+	case NPU_BO_KIND_USER:
+		return "user";
 	default:
 		return "doorbell";
 	}

@@ -404,6 +404,10 @@ static int npu_vm_map(struct npu_ctx *ctx, struct npu_vm_op *op, u32 handle,
 		drm_dbg(drm, "vm_bind: %#llx + %#llx is outside the buffer's %#zx bytes\n",
 			op->offset, op->size, obj->size);
 		ret = -EINVAL;
+	} else if ((to_npu_bo(obj)->flags & NPU_BO_DEVICE_READONLY) &&
+		   (op->rights & NPU_PTE_WRITE)) {
+		drm_dbg(drm, "vm_bind: the buffer was given to the device to read only\n");
+		ret = -EACCES;
 	} else {
 		op->bo = to_npu_bo(obj);
 		ret = npu_vm_op_run(op);

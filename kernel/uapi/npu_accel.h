@@ -34,6 +34,7 @@ extern "C" {
 #define DRM_NPU_QUEUE_RESUME 0x07
 #define DRM_NPU_WAIT 0x08
 #define DRM_NPU_BO_NAME 0x09
+#define DRM_NPU_BO_USERPTR 0x0a
 #define DRM_NPU_SYNC_EXPORT 0x10
 #define DRM_NPU_SYNC_IMPORT 0x11
 
@@ -159,7 +160,7 @@ struct drm_npu_bo_create {
  * @pad: 0
  * @offset: out: offset for mmap()
  *
- * The mapping keeps the buffer alive.  ENOENT: no such handle.
+ * The mapping keeps the buffer alive.  ENOENT: no such handle.  EINVAL: a buffer of the process's own memory.
  */
 struct drm_npu_bo_mmap {
 	__u32 handle;
@@ -185,6 +186,31 @@ struct drm_npu_bo_name {
 	char name[DRM_NPU_NAME_BYTES];
 };
 
+#define DRM_NPU_USERPTR_READONLY (1u << 0) /* the device may only read */
+
+/**
+ * struct drm_npu_bo_userptr - make a buffer of the process's own memory
+ * @addr: of the first byte in the process, page-aligned
+ * @size: bytes, whole pages
+ * @flags: 0 or DRM_NPU_USERPTR_READONLY, which read-only memory needs
+ * @handle: out
+ *
+ * The pages are pinned as long as the buffer lives, which is as long as it has a handle or is bound: the device goes on
+ * using the same pages when the process unmaps or remaps the range meanwhile.  They count as locked memory of the
+ * process.  It cannot be mapped, exported, or used in DRM_IOCTL_NPU_SYNC_IMPORT.
+ *
+ * EINVAL: @addr or @size is unaligned, or not below the end of user memory.  EFAULT: nothing is mapped somewhere in the
+ * range, or it is read-only, or may not be pinned for long, as device memory and files on disk.  EPERM: RLIMIT_MEMLOCK is
+ * 0.  ENOMEM: more than RLIMIT_MEMLOCK would be pinned (CAP_IPC_LOCK: no limit), or no memory.  EOPNOTSUPP: the device
+ * cannot reach these pages itself.
+ */
+struct drm_npu_bo_userptr {
+	__u64 addr;
+	__u64 size;
+	__u32 flags;
+	__u32 handle;
+};
+
 #define DRM_NPU_VM_MAP 0
 #define DRM_NPU_VM_UNMAP 1
 
@@ -206,7 +232,7 @@ struct drm_npu_bo_name {
  * The buffer lives as long as it is mapped.
  *
  * EINVAL: the range is outside the buffer or the address space.  ENOENT: no such handle.  ENOSPC, ENOMEM: no memory for
- * page tables.
+ * page tables.  EACCES: WRITE on a buffer made with DRM_NPU_USERPTR_READONLY.
  */
 struct drm_npu_vm_bind {
 	__u32 op;
@@ -356,6 +382,7 @@ struct drm_npu_sync_import {
 #define DRM_IOCTL_NPU_QUEUE_RESUME DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_QUEUE_RESUME, struct drm_npu_queue_resume)
 #define DRM_IOCTL_NPU_WAIT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_WAIT, struct drm_npu_wait)
 #define DRM_IOCTL_NPU_BO_NAME DRM_IOW(DRM_COMMAND_BASE + DRM_NPU_BO_NAME, struct drm_npu_bo_name)
+#define DRM_IOCTL_NPU_BO_USERPTR DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_BO_USERPTR, struct drm_npu_bo_userptr)
 
 #define DRM_IOCTL_NPU_SYNC_EXPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_EXPORT, struct drm_npu_sync_export)
 #define DRM_IOCTL_NPU_SYNC_IMPORT DRM_IOWR(DRM_COMMAND_BASE + DRM_NPU_SYNC_IMPORT, struct drm_npu_sync_import)

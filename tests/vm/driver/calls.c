@@ -33,6 +33,12 @@ static const struct member bo_mmap[] = {
     M(drm_npu_bo_mmap, pad, kPad, 0),
     M(drm_npu_bo_mmap, offset, kOut, 0),
 };
+static const struct member bo_userptr[] = {
+    M(drm_npu_bo_userptr, addr, kMemory, 0),
+    M(drm_npu_bo_userptr, size, kBytes, 0),
+    M(drm_npu_bo_userptr, flags, kFlags, DRM_NPU_USERPTR_READONLY),
+    M(drm_npu_bo_userptr, handle, kOut, 0),
+};
 static const struct member vm_bind[] = {
     M(drm_npu_vm_bind, op, kChoice, DRM_NPU_VM_UNMAP),
     M(drm_npu_vm_bind, flags, kFlags, RIGHTS_RW | DRM_NPU_VM_EXEC),
@@ -93,6 +99,7 @@ const struct call calls[] = {
     CALL(CONTEXT_INIT, drm_npu_context_init, false, context_init),
     CALL(BO_CREATE, drm_npu_bo_create, true, bo_create),
     CALL(BO_MMAP, drm_npu_bo_mmap, true, bo_mmap),
+    CALL(BO_USERPTR, drm_npu_bo_userptr, true, bo_userptr),
     CALL(VM_BIND, drm_npu_vm_bind, true, vm_bind),
     CALL(QUEUE_CREATE, drm_npu_queue_create, true, queue_create),
     CALL(QUEUE_DESTROY, drm_npu_queue_destroy, true, queue_destroy),

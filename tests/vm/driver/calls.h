@@ -21,6 +21,7 @@ enum kind {
   kAddress,     // device virtual address
   kOffset,      // into a buffer
   kPointer,     // of the process
+  kMemory,      // whole pages of the process
   kDeadline,    // absolute, CLOCK_MONOTONIC
   kText,        // characters; by its first eight, the rest are zeros
   kOut,         // written by the driver, ignored on the way in

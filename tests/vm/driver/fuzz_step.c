@@ -63,6 +63,19 @@ static uint64_t spoil(struct fuzzer* f, uint64_t value) {
   }
 }
 
+// Pages that the device may be given: whatever size goes with them, the next ones are not there, so that nothing of the
+// fuzzer itself is ever given away.
+static uintptr_t arena(struct fuzzer* f) {
+  enum { kArenaPages = 1024 };
+  static uint8_t* pages;
+  if (!pages) {
+    pages = mmap(NULL, 4 * kArenaPages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages, kArenaPages * PAGE, PROT_READ | PROT_WRITE))
+      bail("pages: %s", strerror(errno));
+  }
+  return (uintptr_t)pages + PAGE * below(f, kArenaPages);
+}
+
 static uint64_t good_value(struct fuzzer* f, const struct fuzz_file* file, const struct member* m) {
   static uint8_t answer[4096];
   const struct fuzz_file* other = &f->files[below(f, kFiles)];
@@ -97,6 +110,8 @@ static uint64_t good_value(struct fuzzer* f, const struct fuzz_file* file, const
       return 0x2020202020202020ull + (draw(f) & 0x3f3f3f3f3f3f3f3full);
     case kPointer:
       return (uintptr_t)answer;
+    case kMemory:
+      return arena(f);
     case kDeadline:
       return one_in(f, 2) ? 0 : one_in(f, 8) ? INT64_MAX : now_ns() + below(f, 3000000);
     default:
@@ -145,6 +160,13 @@ static void learn(struct fuzzer* f, struct fuzz_file* file, const struct call* c
     }
     case DRM_IOCTL_NPU_BO_CREATE: {
       const struct drm_npu_bo_create* a = args;
+      const int at = file->handle_count < kHandles ? file->handle_count++ : (int)below(f, kHandles);
+      file->handles[at] = a->handle;
+      file->sizes[at] = a->size;
+      break;
+    }
+    case DRM_IOCTL_NPU_BO_USERPTR: {
+      const struct drm_npu_bo_userptr* a = args;
       const int at = file->handle_count < kHandles ? file->handle_count++ : (int)below(f, kHandles);
       file->handles[at] = a->handle;
       file->sizes[at] = a->size;
@@ -217,7 +239,8 @@ static void step_call(struct fuzzer* f, struct fuzz_file* file) {
   for (int i = 0; i < call->count; ++i) {
     const struct member* m = &call->members[i];
     uint64_t value = m->kind == kPad ? 0 : good_value(f, file, m);
-    if (!clean && one_in(f, 3)) value = m->kind == kPointer ? bad_pointers[below(f, 6)] : spoil(f, value);
+    const bool pointer = m->kind == kPointer || m->kind == kMemory;
+    if (!clean && one_in(f, 3)) value = pointer ? bad_pointers[below(f, 6)] : spoil(f, value);
     member_set(args, m, value);
   }
   // Members whose values have to fit together.

@@ -70,6 +70,9 @@ static void good_args(struct stage* s, const struct call* call, void* args) {
       case kPointer:
         member_set(args, m, (uintptr_t)s->info);
         break;
+      case kMemory:
+        member_set(args, m, (uintptr_t)at_end(PAGE));
+        break;
       case kOut:
         member_set(args, m, 0xa5a5a5a5a5a5a5a5ull);
         break;
@@ -121,6 +124,11 @@ static void undo(struct stage* s, const struct call* call, const void* args, int
   switch (call->request) {
     case DRM_IOCTL_NPU_BO_CREATE: {
       struct drm_gem_close gone = {.handle = ((const struct drm_npu_bo_create*)args)->handle};
+      npu_ioctl(fd, DRM_IOCTL_GEM_CLOSE, &gone);
+      break;
+    }
+    case DRM_IOCTL_NPU_BO_USERPTR: {
+      struct drm_gem_close gone = {.handle = ((const struct drm_npu_bo_userptr*)args)->handle};
       npu_ioctl(fd, DRM_IOCTL_GEM_CLOSE, &gone);
       break;
     }

@@ -84,7 +84,11 @@ Error ReadHardwareTree(DeviceInfo& info) {
   if (Error e = tree.Read("/cores", "npu,count", info.cores)) return e;
   if (Error e = tree.Read("/cores", "npu,sram-bytes", info.sram_bytes)) return e;
   if (Error e = tree.Read64("/cores", "npu,clock-hz", info.clock_hz)) return e;
-  return tree.Read("/cores/matrix", "npu,f32-macs-per-cycle", info.f32_macs_per_cycle);
+  if (Error e = tree.Read("/cores/matrix", "npu,f32-macs-per-cycle", info.f32_macs_per_cycle)) return e;
+  if (Error e = tree.Read("/cores/matrix", "npu,f16-macs-per-cycle", info.f16_macs_per_cycle)) return e;
+  if (Error e = tree.Read("/cores/matrix", "npu,i8-macs-per-cycle", info.i8_macs_per_cycle)) return e;
+  if (Error e = tree.Read("/cores/dma", "npu,bytes-per-cycle", info.dma_bytes_per_cycle)) return e;
+  return tree.Read("/timing", "npu,memory-bytes-per-cycle", info.memory_bytes_per_cycle);
 }
 
 }  // namespace npu::hal

@@ -7,7 +7,7 @@
 
 namespace npu::hal {
 
-// Checks info.tree and fills name, memory_bytes, cores, queues, slots, sram_bytes, clock_hz and f32_macs_per_cycle from
+// Checks info.tree and fills name, memory_bytes, cores, queues, slots, sram_bytes, clock_hz and the rates a cycle from
 // it. EINVAL when it is not the tree of a device that this hal knows; the message names the node and the property.
 Error ReadHardwareTree(DeviceInfo& info);
 

@@ -156,7 +156,12 @@ struct npu_counters {
 	uint64_t bytes_out;
 	uint64_t copy_bytes;      /* by copy and fill packets */
 	uint64_t core_cycles;     /* sum over launches of cycles x cores used: the denominator of utilisation */
-	uint64_t reserved[6];
+	uint64_t wait_matrix;     /* of stall_flag: what the matrix pipe waited; the hart's part is what these four leave */
+	uint64_t wait_vector;
+	uint64_t wait_dma_in;
+	uint64_t wait_dma_out;
+	uint64_t bytes_host;      /* of bytes_in and bytes_out: to or from host memory */
+	uint64_t bytes_local;     /* of bytes_in and bytes_out: within SRAM, a peer's included; the rest is device memory's */
 };
 NPU_HW_STATIC_ASSERT(sizeof(struct npu_counters) == 192, "counters");
 

@@ -110,6 +110,9 @@ typedef struct npuDeviceProp {
   uint64_t clockHz;
   uint32_t f32MacsPerCycle; /* of one core */
   uint32_t maxArgsBytes;
+  uint32_t f16MacsPerCycle, i8MacsPerCycle; /* of one core; f16's are bf16's too */
+  uint32_t dmaBytesPerCycle;                /* of one core, in one direction */
+  uint32_t memoryBytesPerCycle;             /* of the device memory, for all cores together, in one direction */
 } npuDeviceProp;
 
 typedef struct npuDeviceStatus {
@@ -129,7 +132,7 @@ typedef struct npuCounters {
   uint64_t scalarCycles, matrixBusy, vectorBusy, dmaInBusy, dmaOutBusy;
   uint64_t stallFlag, stallQueue, stallDrain;
   uint64_t macs, vectorElements, bytesIn, bytesOut, copyBytes, coreCycles;
-  uint64_t reserved[6];
+  uint64_t waitMatrix, waitVector, waitDmaIn, waitDmaOut, bytesHost, bytesLocal;
 } npuCounters;
 
 typedef enum npuMemoryType NPU_ENUM_INT {

@@ -79,6 +79,10 @@ npuError_t npuGetDeviceProperties(npuDeviceProp* prop, int device) {
     p.clockHz = info.clock_hz;
     p.f32MacsPerCycle = info.f32_macs_per_cycle;
     p.maxArgsBytes = NPU_LAUNCH_ARGS_MAX;
+    p.f16MacsPerCycle = info.f16_macs_per_cycle;
+    p.i8MacsPerCycle = info.i8_macs_per_cycle;
+    p.dmaBytesPerCycle = info.dma_bytes_per_cycle;
+    p.memoryBytesPerCycle = info.memory_bytes_per_cycle;
     *prop = p;
     return {};
   });

@@ -41,10 +41,11 @@ std::string KernelFile();
 // Number of ioctl system calls that this process has made through libc (ioctl_count.cc interposes it).
 uint64_t IoctlCount();
 
-void BenchLatency(Rows* rows);  // null launches: round trips, rate, ioctls and doorbells a launch
-void BenchMemory(Rows* rows);   // copies against memcpy
-void BenchCpuTime(Rows* rows);  // CPU time of three kinds of work
-void BenchScalar(Rows* rows);   // instructions a second of a compute core's hart
-void BenchMatmul(Rows* rows);   // against host BLAS, and in device cycles against the modelled peak
+void BenchLatency(Rows* rows);   // null launches: round trips, rate, ioctls and doorbells a launch
+void BenchMemory(Rows* rows);    // copies against memcpy
+void BenchCpuTime(Rows* rows);   // CPU time of three kinds of work
+void BenchScalar(Rows* rows);    // instructions a second of a compute core's hart
+void BenchRoofline(Rows* rows);  // matmul shapes in device cycles: utilisation and what bounds them
+void BenchMatmul(Rows* rows);    // against host BLAS, and in device cycles against the modelled peak
 
 }  // namespace npu::bench

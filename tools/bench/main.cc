@@ -69,11 +69,9 @@ void Save(const Rows& rows, const std::string& backend, const std::string& path)
 
 int main(int argc, char** argv) {
   using namespace npu::bench;
-  const std::vector<std::pair<std::string, std::function<void(Rows*)>>> kGroups = {{"latency", BenchLatency},
-                                                                                   {"memory", BenchMemory},
-                                                                                   {"scalar", BenchScalar},
-                                                                                   {"cpu-time", BenchCpuTime},
-                                                                                   {"matmul", BenchMatmul}};
+  const std::vector<std::pair<std::string, std::function<void(Rows*)>>> kGroups = {
+      {"latency", BenchLatency},  {"memory", BenchMemory}, {"scalar", BenchScalar},
+      {"cpu-time", BenchCpuTime}, {"matmul", BenchMatmul}, {"roofline", BenchRoofline}};
   std::vector<std::string> names;
   for (const auto& group : kGroups) names.push_back(group.first);
 

@@ -20,12 +20,12 @@ struct Type {
   const char* name;
   npuOpsType type;
   uint32_t bytes;
-  uint32_t rate;  // multiply-accumulates of a core in one cycle, as a multiple of f32's
+  uint32_t npuDeviceProp::*macs_per_cycle;
   const char* unit;
 };
-constexpr Type kTypes[] = {{"f32", npuOpsTypeF32, 4, 1, "GFLOP/s"},
-                           {"bf16", npuOpsTypeBF16, 2, 4, "GFLOP/s"},
-                           {"i8", npuOpsTypeI8, 1, 8, "GOP/s"}};
+constexpr Type kTypes[] = {{"f32", npuOpsTypeF32, 4, &npuDeviceProp::f32MacsPerCycle, "GFLOP/s"},
+                           {"bf16", npuOpsTypeBF16, 2, &npuDeviceProp::f16MacsPerCycle, "GFLOP/s"},
+                           {"i8", npuOpsTypeI8, 1, &npuDeviceProp::i8MacsPerCycle, "GOP/s"}};
 
 // Small integers in every type, which all of them hold exactly.
 std::vector<uint8_t> Operand(const Type& type, uint32_t n, uint32_t period) {
@@ -72,7 +72,7 @@ class Ours {
     Run();
     BENCH_CHECK(npuStreamGetCounters(nullptr, &after));
     return double(after.macs - before.macs) /
-           (double(after.coreCycles - before.coreCycles) * double(prop.f32MacsPerCycle) * type.rate);
+           (double(after.coreCycles - before.coreCycles) * double(prop.*type.macs_per_cycle));
   }
   // What both sides computed must be the same, or the comparison is of nothing.
   void Verify(const void* theirs, const std::string& peer) {

@@ -59,8 +59,11 @@ struct DeviceInfo {
   uint64_t memory_bytes = 0;
   uint64_t va_start = 0, va_end = 0;
   uint64_t clock_hz = 0;
-  uint32_t f32_macs_per_cycle = 0;  // of one core
-  std::vector<uint8_t> tree;        // the flattened device tree, whole
+  // Rates of the cycle model.  Multiply-accumulates and DMA are of one core; the memory's bytes are those that all
+  // cores together get in one direction.
+  uint32_t f32_macs_per_cycle = 0, f16_macs_per_cycle = 0, i8_macs_per_cycle = 0;
+  uint32_t dma_bytes_per_cycle = 0, memory_bytes_per_cycle = 0;
+  std::vector<uint8_t> tree;  // the flattened device tree, whole
 };
 
 // Moment-to-moment readings.

@@ -270,7 +270,12 @@ bool SameOrFlat(const Box& box, int d, uint64_t run) {
   return box.count[d] == 1 || box.stride[d] == static_cast<int64_t>(run);
 }
 
-[[maybe_unused]] void Charge(Unit* unit, const npu_dma_desc& d, const Plan& plan, npu_pipe pipe, OpCost* cost) {
+bool AnyHostMemory(const std::vector<Span>& spans) {
+  return std::any_of(spans.begin(), spans.end(), [](const Span& s) { return !s.host; });
+}
+
+[[maybe_unused]] void Charge(Unit* unit, const npu_dma_desc& d, const Plan& plan, npu_pipe pipe, bool host_memory,
+                             OpCost* cost) {
   const bool fill = d.op == NPU_DMA_FILL;
   const bool global = !LocalMemory::IsLocal(d.dst) || (!fill && !LocalMemory::IsLocal(d.src));
   const bool peer = IsPeer(d.dst) || (!fill && IsPeer(d.src));
@@ -294,6 +299,8 @@ bool SameOrFlat(const Box& box, int d, uint64_t run) {
   cost->busy = kTiming.dma_startup_cycles + rows * (kTiming.row_cycles + CeilDiv(std::max(written, read), share));
   cost->latency = global ? kTiming.memory_latency_cycles : peer ? kTiming.peer_latency_cycles : 0;
   (pipe == NPU_PIPE_DMA_IN ? unit->counters.bytes_in : unit->counters.bytes_out) += written * rows;
+  if (host_memory) unit->counters.bytes_host += written * rows;
+  if (!global) unit->counters.bytes_local += written * rows;
 }
 
 bool CheckPadding(const npu_dma_desc& d, const Plan& plan) {
@@ -367,6 +374,7 @@ bool ExecuteDma(Unit* unit, const npu_dma_desc& d, npu_pipe pipe, OpCost* cost, 
   const bool reads = !fill && !plan.empty;
   if (reads && !ResolveSide(unit, plan.src, NPU_ACCESS_READ, kSrc, &peer, &unit->spans, fault)) return false;
   if (!ResolveSide(unit, plan.dst, NPU_ACCESS_WRITE, kDst, &peer, &dst, fault)) return false;
+  [[maybe_unused]] const bool host_memory = (reads && AnyHostMemory(unit->spans)) || AnyHostMemory(dst);
   const bool stage = reads && (convert || NeedsStage(plan, unit->spans, dst));
   if (stage && !StageSource(unit, plan.src, fault)) return false;
   if (reads && convert) ConvertStage(unit, d, plan);
@@ -381,7 +389,7 @@ bool ExecuteDma(Unit* unit, const npu_dma_desc& d, npu_pipe pipe, OpCost* cost, 
     }
     if (!plan.empty && !Pour(unit, &unit->spans, 0, dst, plan.inner, fault)) return false;
   }
-  if constexpr (kTimed) Charge(unit, d, plan, pipe, cost);
+  if constexpr (kTimed) Charge(unit, d, plan, pipe, host_memory, cost);
   return true;
 }
 

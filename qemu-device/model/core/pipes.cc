@@ -6,6 +6,22 @@
 #include "hart/timed.h"
 
 namespace npu::model {
+namespace {
+
+[[maybe_unused]] uint64_t& WaitOf(npu_counters& c, npu_pipe pipe) {
+  switch (pipe) {
+    case NPU_PIPE_MATRIX:
+      return c.wait_matrix;
+    case NPU_PIPE_VECTOR:
+      return c.wait_vector;
+    case NPU_PIPE_DMA_IN:
+      return c.wait_dma_in;
+    default:
+      return c.wait_dma_out;
+  }
+}
+
+}  // namespace
 
 void Pipes::Reset() {
   for (Pipe& p : pipes_) {
@@ -66,6 +82,7 @@ bool Pipes::Step(npu_pipe pipe, bool* progress, PipeFault* fault) {
         p.free = std::max(start, flag.time);
         p.done = std::max(p.done, p.free);
         unit_->counters.stall_flag += p.free - start;
+        WaitOf(unit_->counters, pipe) += p.free - start;
       }
       flag = {};
     } else if (op.kind == PipeOp::kSetFlag) {

@@ -147,6 +147,12 @@ void Dispatcher::AddCost(CoreUnit& unit, uint32_t index) {
   sum.vector_elements += cost.vector_elements;
   sum.bytes_in += cost.bytes_in;
   sum.bytes_out += cost.bytes_out;
+  sum.wait_matrix += cost.wait_matrix;
+  sum.wait_vector += cost.wait_vector;
+  sum.wait_dma_in += cost.wait_dma_in;
+  sum.wait_dma_out += cost.wait_dma_out;
+  sum.bytes_host += cost.bytes_host;
+  sum.bytes_local += cost.bytes_local;
   unit.stats.busy_cycles.fetch_add(cost.cycles + kTiming.block_cycles, std::memory_order_relaxed);
   unit.stats.instructions.fetch_add(cost.instructions, std::memory_order_relaxed);
   unit.stats.blocks.fetch_add(1, std::memory_order_relaxed);

@@ -307,6 +307,9 @@ void TestExactCounters(void**) {
   assert_int_equal(c.stall_flag, done - (issued + 1 + 5 + 5));
   assert_int_equal(c.cycles, done + 2);
   assert_int_equal(c.bytes_in, 4096);
+  assert_int_equal(c.bytes_host + c.bytes_local, 0);
+  // Only the hart waited.
+  assert_int_equal(c.wait_matrix + c.wait_vector + c.wait_dma_in + c.wait_dma_out, 0);
   assert_int_equal(c.blocks, 1);
   assert_int_equal(c.matrix_busy + c.vector_busy + c.dma_out_busy + c.stall_queue + c.stall_drain + c.macs, 0);
   assert_memory_equal(core.sram() + 4096, w.At(launch.args), 4096);
@@ -361,6 +364,13 @@ void TestTile(void**) {
   assert_int_equal(first.vector_busy, 16 + (m * n + 63) / 64);
   assert_int_equal(first.bytes_in, (m * k + k * n) * 4);
   assert_int_equal(first.bytes_out, m * n * 4);
+  assert_int_equal(first.bytes_host, k * n * 4);
+  assert_int_equal(first.bytes_local, 0);
+  // The chain of flags: each pipe waits at least for the one before it, and the hart for none.
+  assert_int_equal(first.wait_dma_in, 0);
+  assert_true(first.wait_matrix > 0 && first.wait_vector >= first.matrix_busy);
+  assert_true(first.wait_dma_out >= first.matrix_busy + first.vector_busy);
+  assert_int_equal(first.stall_flag, first.wait_matrix + first.wait_vector + first.wait_dma_out);
   assert_true(first.cycles > first.matrix_busy + first.vector_busy);
   // The output one element too small: the last pipe operation is refused, its whole footprint unwritten.
   w.Bounds(static_cast<uint32_t>(NPU_PTR_BUF(d))).size -= 4;

@@ -120,6 +120,36 @@ void TestOverlapInSram(void**) {
   assert_int_equal(u.counters.bytes_in, 1000);
 }
 
+// By which path the bytes went, whichever side decides it.
+void TestBytesByPath(void**) {
+  World w;
+  Units u(w);
+  const uint64_t device = w.Buffer(8192), host = w.Buffer(8192, true);
+  const auto expect = [&u](uint64_t all, uint64_t from_host, uint64_t local) {
+    assert_int_equal(u.counters.bytes_in + u.counters.bytes_out, all);
+    assert_int_equal(u.counters.bytes_host, from_host);
+    assert_int_equal(u.counters.bytes_local, local);
+  };
+  assert_int_equal(u.Dma(Linear(kSram, device, 100), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  expect(100, 0, 0);
+  assert_int_equal(u.Dma(Linear(kSram, host, 1000), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  expect(1100, 1000, 0);
+  // A fill has no source: the host memory of the operation before is not its own.
+  npu_dma_desc fill = Linear(kSram, 0, 16);
+  fill.op = NPU_DMA_FILL;
+  assert_int_equal(u.Dma(fill, NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  expect(1116, 1000, 16);
+  assert_int_equal(u.Dma(Linear(host, kSram, 500), NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+  expect(1616, 1500, 16);
+  assert_int_equal(u.Dma(Linear(device, kSram, 50), NPU_PIPE_DMA_OUT), NPU_FAULT_NONE);
+  expect(1666, 1500, 16);
+  assert_int_equal(u.Dma(Linear(kSram + 4096, kSram, 64), NPU_PIPE_DMA_IN), NPU_FAULT_NONE);
+  expect(1730, 1500, 80);
+  // What is refused has moved nothing.
+  assert_int_equal(u.Dma(Linear(kSram, host, 8193), NPU_PIPE_DMA_IN), NPU_FAULT_OOB);
+  expect(1730, 1500, 80);
+}
+
 void TestFaults(void**) {
   World w;
   Units u(w);
@@ -442,9 +472,10 @@ void TestPeers(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(TestRandomBoxes),  cmocka_unit_test(TestOverlapInSram),   cmocka_unit_test(TestFaults),
-      cmocka_unit_test(TestLocalBuffers), cmocka_unit_test(TestBadDescriptors),  cmocka_unit_test(TestCost),
-      cmocka_unit_test(TestConvert),      cmocka_unit_test(TestConvertRefusals), cmocka_unit_test(TestPeers),
+      cmocka_unit_test(TestRandomBoxes), cmocka_unit_test(TestOverlapInSram), cmocka_unit_test(TestBytesByPath),
+      cmocka_unit_test(TestFaults),      cmocka_unit_test(TestLocalBuffers),  cmocka_unit_test(TestBadDescriptors),
+      cmocka_unit_test(TestCost),        cmocka_unit_test(TestConvert),       cmocka_unit_test(TestConvertRefusals),
+      cmocka_unit_test(TestPeers),
   };
   return cmocka_run_group_tests_name("core.dma", tests, nullptr, nullptr);
 }

@@ -18,6 +18,9 @@ static void describes_itself(void**) {
   assert_true(info.memory_bytes >= 64u << 20);
   assert_true(info.clock_hz > 0);
   assert_true(info.f32_macs_per_cycle > 0);
+  assert_true(info.f16_macs_per_cycle >= info.f32_macs_per_cycle);
+  assert_true(info.i8_macs_per_cycle >= info.f16_macs_per_cycle);
+  assert_true(info.dma_bytes_per_cycle > 0 && info.memory_bytes_per_cycle > 0);
   assert_int_equal(info.contract_version >> 16, NPU_CONTRACT_MAJOR);
   assert_true(info.fw_version != 0);
   assert_true(info.va_start > 0 && info.va_start < info.va_end);

@@ -254,6 +254,14 @@ void Counters(void**) {
   std::printf("# matmul %u^3: %llu cycles, %.1f %% of peak\n", size, static_cast<unsigned long long>(first.cycles),
               100 * utilisation);
   assert_true(utilisation > 0.85 && utilisation <= 1.0);
+  // Each operand is read at least once, the result written once, all of it in device memory.
+  assert_true(first.bytesIn >= 2 * size * size * sizeof(float));
+  assert_int_equal(first.bytesOut, size * size * sizeof(float));
+  assert_int_equal(first.bytesHost + first.bytesLocal, 0);
+  // The matrix pipe waits for operands, the way out for results; no pipe longer than all cores ran.
+  assert_true(first.waitMatrix > 0 && first.waitDmaOut > 0);
+  assert_true(first.waitMatrix + first.waitVector + first.waitDmaIn + first.waitDmaOut <= first.stallFlag);
+  assert_true(first.waitMatrix + first.matrixBusy <= first.coreCycles);
 }
 
 }  // namespace

@@ -129,9 +129,11 @@ void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs
   if (!best) return;
   // Larger tiles that are hardly slower: what an operation costs the hart, and the host of a simulation, comes once a
   // chunk.
+  const Plan least = *best;
   for (const Plan& p : plans) {
-    const bool covers = p.m >= best->m && p.n >= best->n && p.k >= best->k;
-    if (covers && p.traffic <= best->traffic && p.cycles <= fastest + fastest / 20) best = &p;
+    const bool covers = p.m >= least.m && p.n >= least.n && p.k >= least.k;
+    const bool better = p.traffic < best->traffic || (p.traffic == best->traffic && p.k > best->k);
+    if (covers && better && p.cycles <= fastest + fastest / 20) best = &p;
   }
   a->m_tile = best->m;
   a->n_tile = best->n;

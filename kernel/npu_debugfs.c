@@ -119,5 +119,6 @@ void npu_debugfs_init(struct npu_device *ndev)
 	debugfs_create_file("buffers", 0400, ndev->drm.debugfs_root, ndev, &npu_buffers_fops);
 	debugfs_create_file("lose_memory", 0200, ndev->drm.debugfs_root, ndev,
 			    &npu_lose_memory_fops);
+	debugfs_create_bool("skip_tlb", 0600, ndev->drm.debugfs_root, &ndev->tlb.skip);
 	debugfs_create_file("inject", 0600, ndev->drm.debugfs_root, ndev, &npu_inject_fops);
 }

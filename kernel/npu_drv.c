@@ -377,6 +377,7 @@ static void npu_fini_state(struct drm_device *drm, void *data)
 	npu_fw_forget(ndev);
 	npu_mem_free(ndev, &ndev->fw_mem);
 	npu_bo_put(ndev->scratch);
+	npu_mem_free(ndev, &ndev->zeros);
 	npu_mem_free(ndev, &ndev->queue_table);
 	npu_mem_free(ndev, &ndev->ctx_table);
 	npu_mbox_fini(ndev);
@@ -407,6 +408,9 @@ static int npu_alloc_tables(struct npu_device *ndev)
 		return ret;
 	ret = npu_mem_alloc(ndev, &ndev->queue_table,
 			    NPU_MAX_QUEUES * sizeof(struct npu_queue_desc));
+	if (ret)
+		return ret;
+	ret = npu_mem_alloc(ndev, &ndev->zeros, NPU_BIG_PAGE_SIZE);
 	if (ret)
 		return ret;
 	ret = npu_mem_alloc(ndev, &ndev->fw_mem, NPU_FW_MAX_BYTES);

@@ -112,6 +112,7 @@ struct npu_mbox_state {
 struct npu_tlb {
 	spinlock_t lock; /* pairs a write of TLB_INV with the read of its number */
 	wait_queue_head_t wq;
+	bool skip; /* requests are left out, to show that they are needed; written by debugfs */
 };
 
 /* What a fence interrupt's handler is given. */
@@ -176,6 +177,7 @@ struct npu_device {
 	struct npu_tlb tlb;
 	struct npu_mem ctx_table;
 	struct npu_mem queue_table;
+	struct npu_mem zeros; /* a big page, what sparse ranges translate to; nobody may write it */
 
 	struct mutex fw_lock; /* serialises loading; contexts are counted in under it */
 	wait_queue_head_t fw_wq;

@@ -21,8 +21,9 @@ struct npu_vm_op {
 	struct npu_vm *vm;
 	u64 va;
 	u64 size;
-	struct npu_bo *bo; /* NULL for unbind */
-	u64 offset;
+	bool map; /* false: unbind */
+	struct npu_bo *bo; /* NULL for unbind, and for a sparse range */
+	u64 offset; /* in the buffer; of a sparse range: the address */
 	u64 rights;
 	struct drm_gpuvm_bo *vm_bo;
 	struct npu_vma *spare[3];
@@ -56,10 +57,11 @@ static int npu_vm_step_map(struct drm_gpuva_op *step, void *priv)
 
 	if (!vma)
 		return -EINVAL;
-	npu_pt_map(op->vm, step->map.va.addr, step->map.va.range, to_npu_bo(step->map.gem.obj),
-		   step->map.gem.offset, vma->rights);
+	npu_pt_map(op->vm, step->map.va.addr, step->map.va.range, op->bo, step->map.gem.offset,
+		   vma->rights);
 	drm_gpuva_map(&op->vm->base, &vma->base, &step->map);
-	drm_gpuva_link(&vma->base, op->vm_bo);
+	if (op->vm_bo)
+		drm_gpuva_link(&vma->base, op->vm_bo);
 	return 0;
 }
 
@@ -93,9 +95,9 @@ static int npu_vm_step_remap(struct drm_gpuva_op *step, void *priv)
 	drm_gpuva_op_remap_to_unmap_range(remap, &start, &range);
 	npu_pt_unmap(op->vm, start, range);
 	drm_gpuva_remap(prev ? &prev->base : NULL, next ? &next->base : NULL, remap);
-	if (prev)
+	if (prev && va->vm_bo)
 		drm_gpuva_link(&prev->base, va->vm_bo);
-	if (next)
+	if (next && va->vm_bo)
 		drm_gpuva_link(&next->base, va->vm_bo);
 	drm_gpuva_unlink(va);
 	kfree(to_npu_vma(va));
@@ -165,6 +167,11 @@ static void npu_vm_drop_mappings(struct npu_vm *vm)
 	drm_gpuvm_for_each_va_safe(va, next, &vm->base) {
 		struct drm_gem_object *obj = va->gem.obj;
 
+		if (!obj) {
+			drm_gpuva_remove(va);
+			kfree(to_npu_vma(va));
+			continue;
+		}
 		drm_gem_object_get(obj);
 		dma_resv_lock(obj->resv, NULL);
 		drm_gpuva_remove(va);
@@ -270,8 +277,10 @@ static int npu_vm_op_prepare(struct npu_vm_op *op)
 	ret = npu_pt_split(vm, op->va);
 	if (!ret)
 		ret = npu_pt_split(vm, op->va + op->size);
-	if (ret || !op->bo)
+	if (ret || !op->map)
 		return ret;
+	if (!op->bo)
+		return npu_pt_prepare(vm, op->va, op->size, NULL, op->offset);
 
 	op->vm_bo = drm_gpuvm_bo_obtain(&vm->base, &op->bo->base);
 	if (IS_ERR(op->vm_bo)) {
@@ -289,8 +298,9 @@ static int npu_vm_op_run_locked(struct npu_vm_op *op)
 	int ret, flushed;
 
 	ret = npu_vm_op_prepare(op);
-	if (!ret && op->bo)
-		ret = drm_gpuvm_sm_map(&vm->base, op, op->va, op->size, &op->bo->base, op->offset);
+	if (!ret && op->map)
+		ret = drm_gpuvm_sm_map(&vm->base, op, op->va, op->size,
+				       op->bo ? &op->bo->base : NULL, op->offset);
 	else if (!ret)
 		ret = drm_gpuvm_sm_unmap(&vm->base, op, op->va, op->size);
 
@@ -363,8 +373,14 @@ static int npu_vm_check_bind(struct npu_device *ndev, const struct drm_npu_vm_bi
 	}
 	switch (args->op) {
 	case DRM_NPU_VM_MAP:
+		if (args->flags == (DRM_NPU_VM_READ | DRM_NPU_VM_SPARSE)) {
+			if (!args->handle && !args->offset)
+				break;
+			drm_dbg(&ndev->drm, "vm_bind: a sparse range has no handle or offset\n");
+			return -EINVAL;
+		}
 		if ((args->flags & ~rights) || !(args->flags & DRM_NPU_VM_READ)) {
-			drm_dbg(&ndev->drm, "vm_bind: map flags %#x: READ is needed, WRITE and EXEC allowed\n",
+			drm_dbg(&ndev->drm, "vm_bind: map flags %#x: READ is needed, with either WRITE and EXEC or SPARSE\n",
 				args->flags);
 			return -EINVAL;
 		}
@@ -426,7 +442,8 @@ static int npu_vm_bind(struct npu_ctx *ctx, const struct drm_npu_vm_bind *args,
 		.vm = ctx->vm,
 		.va = args->va,
 		.size = args->size,
-		.offset = args->offset,
+		.map = args->op == DRM_NPU_VM_MAP,
+		.offset = args->flags & DRM_NPU_VM_SPARSE ? args->va : args->offset,
 		.rights = npu_vm_rights(args->flags),
 	};
 	int idx, ret;
@@ -434,12 +451,20 @@ static int npu_vm_bind(struct npu_ctx *ctx, const struct drm_npu_vm_bind *args,
 	ret = npu_enter(ctx->ndev, &idx);
 	if (ret)
 		return ret;
-	if (args->op == DRM_NPU_VM_MAP)
+	if (op.map && !(args->flags & DRM_NPU_VM_SPARSE))
 		ret = npu_vm_map(ctx, &op, args->handle, file);
 	else
 		ret = npu_vm_op_run(&op);
 	npu_exit(ctx->ndev, idx);
 	return ret;
+}
+
+/* A sparse range is all big pages but for its ends. */
+static u64 npu_vm_room(const struct drm_npu_vm_bind *args)
+{
+	if (args->flags & DRM_NPU_VM_SPARSE)
+		return npu_pt_room(0) + (args->size >> NPU_PT_ROOT_SHIFT) * NPU_PAGE_SIZE;
+	return npu_pt_room(args->size);
 }
 
 int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
@@ -458,7 +483,7 @@ int npu_ioctl_vm_bind(struct drm_device *drm, void *data, struct drm_file *file)
 	}
 	do {
 		ret = npu_vm_bind(ctx, args, file);
-	} while (npu_evict_retry(ndev, npu_pt_room(args->size), &ret));
+	} while (npu_evict_retry(ndev, npu_vm_room(args), &ret));
 	if (ret)
 		drm_dbg(drm, "vm_bind: %#llx + %#llx: %d\n", args->va, args->size, ret);
 	return ret;

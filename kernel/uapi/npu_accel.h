@@ -217,19 +217,21 @@ struct drm_npu_bo_userptr {
 #define DRM_NPU_VM_READ (1u << 0)
 #define DRM_NPU_VM_WRITE (1u << 1)
 #define DRM_NPU_VM_EXEC (1u << 2)
+#define DRM_NPU_VM_SPARSE (1u << 3)
 
 /**
  * struct drm_npu_vm_bind - map a range of a buffer at a device virtual address, or take a range away
  * @op: DRM_NPU_VM_MAP or DRM_NPU_VM_UNMAP
- * @flags: for MAP: DRM_NPU_VM_READ and any of WRITE, EXEC; for UNMAP 0
- * @handle: for MAP: the buffer; for UNMAP 0
+ * @flags: for MAP: DRM_NPU_VM_READ and any of WRITE, EXEC, or DRM_NPU_VM_READ and SPARSE; for UNMAP 0
+ * @handle: for MAP: the buffer; for UNMAP and SPARSE 0
  * @pad: 0
- * @offset: for MAP: first byte of the buffer; for UNMAP 0
+ * @offset: for MAP: first byte of the buffer; for UNMAP and SPARSE 0
  * @va: untagged device virtual address
  * @size: bytes; @offset, @va and @size are multiples of the page size
  *
  * MAP replaces what was mapped in the range.  MAP and UNMAP return when no engine can use the old translation any more.
- * The buffer lives as long as it is mapped.
+ * The buffer lives as long as it is mapped.  A SPARSE range has no buffer: loads from it give zeros, stores fault
+ * (NPU_FAULT_PAGE_PERM); buffers are mapped into it, and it can be mapped over them again.
  *
  * EINVAL: the range is outside the buffer or the address space.  ENOENT: no such handle.  ENOSPC, ENOMEM: no memory for
  * page tables.  EACCES: WRITE on a buffer made with DRM_NPU_USERPTR_READONLY.

@@ -41,7 +41,7 @@ static const struct member bo_userptr[] = {
 };
 static const struct member vm_bind[] = {
     M(drm_npu_vm_bind, op, kChoice, DRM_NPU_VM_UNMAP),
-    M(drm_npu_vm_bind, flags, kFlags, RIGHTS_RW | DRM_NPU_VM_EXEC),
+    M(drm_npu_vm_bind, flags, kFlags, RIGHTS_RW | DRM_NPU_VM_EXEC | DRM_NPU_VM_SPARSE),
     M(drm_npu_vm_bind, handle, kHandle, 0),
     M(drm_npu_vm_bind, pad, kPad, 0),
     M(drm_npu_vm_bind, offset, kOffset, 0),

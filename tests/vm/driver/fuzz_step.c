@@ -252,7 +252,9 @@ static void step_call(struct fuzzer* f, struct fuzz_file* file) {
     ((struct drm_npu_queue_create*)args)->ring_log2 = 4 + below(f, one_in(f, 10) ? 13 : 4);
   struct drm_npu_vm_bind* bind = (void*)args;
   if (clean && call->request == DRM_IOCTL_NPU_VM_BIND) {
-    if (bind->op == DRM_NPU_VM_MAP)
+    if (bind->op == DRM_NPU_VM_MAP && bind->flags & DRM_NPU_VM_SPARSE)
+      bind->flags = DRM_NPU_VM_READ | DRM_NPU_VM_SPARSE, bind->handle = bind->offset = 0;
+    else if (bind->op == DRM_NPU_VM_MAP)
       bind->flags |= DRM_NPU_VM_READ;
     else
       bind->flags = bind->handle = bind->offset = 0;
@@ -286,6 +288,9 @@ static void step_raw(struct fuzzer* f, struct fuzz_file* file) {
   for (int i = 0; i < 128; ++i) noise[i] = one_in(f, 2) ? below(f, 16) : odd_number(f);
   const unsigned long request =
       one_in(f, 4) ? draw(f) & 0xffffffff : _IOC(below(f, 4), 'd', below(f, 256), below(f, sizeof noise));
+  // The DRM core itself warns of an array of more handles than it can allocate.
+  const bool syncobj = _IOC_NR(request) >= 0xbf && _IOC_NR(request) <= 0xcf;
+  for (int i = 0; i < 128 && syncobj; ++i) noise[i] %= 16;
   // Taking and dropping the master role and the like is refused on an accel node; closing handles is the point.
   timed_ioctl(f, file->fd, request, noise);
 }

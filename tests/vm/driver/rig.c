@@ -30,17 +30,29 @@ void rig_close(struct rig* r) {
   context_close(&r->context);
 }
 
-uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes) {
-  const struct npu_packet packet = copy_packet(dst, src, bytes, r->fence_ptr, ++r->count);
-  put_packet(&r->queue, &packet);
+void rig_start(struct rig* r, const struct npu_packet* packet) {
+  struct npu_packet signalled = *packet;
+  signalled.flags |= NPU_PKT_F_SIGNAL;
+  signalled.signal_addr = r->fence_ptr;
+  signalled.signal_value = ++r->count;
+  put_packet(&r->queue, &signalled);
   ring_doorbell(&r->queue);
+}
+
+uint32_t rig_end(struct rig* r) {
   if (wait_value(&r->fence, 0, r->count, NPU_WAIT_EQ, 20000, r->queue.id) == 0) return 0;
-  if (errno != EIO) bail("wait for a copy: %s", strerror(errno));
+  if (errno != EIO) bail("wait for a packet: %s", strerror(errno));
   const uint32_t kind = r->queue.status->error;
   struct drm_npu_queue_resume resume = {.queue = r->queue.id, .mode = NPU_RESUME_SKIP};
   if (npu_ioctl(r->context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume)) bail("resume: %s", strerror(errno));
   if (!wait_state(&r->queue, NPU_QUEUE_OK)) bail("the queue does not go on after its resume");
   return kind;
+}
+
+uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes) {
+  const struct npu_packet packet = copy_packet(dst, src, bytes, 0, 0);
+  rig_start(r, &packet);
+  return rig_end(r);
 }
 
 uint64_t device_reads(struct rig* r, uint64_t offset) {
@@ -64,8 +76,8 @@ bool pages_numbered(const struct buffer* b, uint64_t first) {
   for (uint64_t i = 0; i < b->size / PAGE; ++i) {
     const uint64_t got = ((volatile uint64_t*)b->map)[i * PAGE / 8];
     if (got == first + i) continue;
-    diag("page %llu of %llu holds %#llx instead of %#llx", (unsigned long long)i,
-         (unsigned long long)(b->size / PAGE), (unsigned long long)got, (unsigned long long)(first + i));
+    diag("page %llu of %llu holds %#llx instead of %#llx", (unsigned long long)i, (unsigned long long)(b->size / PAGE),
+         (unsigned long long)got, (unsigned long long)(first + i));
     return false;
   }
   return true;

@@ -23,6 +23,10 @@ struct rig {
 
 void rig_open(struct rig* r);
 void rig_close(struct rig* r);
+// Shows the device a packet, with a fence.
+void rig_start(struct rig* r, const struct npu_packet* packet);
+// Waits for the last one: 0, or the kind of the fault it ended with; the queue goes on behind it then.
+uint32_t rig_end(struct rig* r);
 // Runs one copy; 0, or the kind of the fault it ended with.
 uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes);
 // The word that the device reads at an offset of the window, or all ones for a page fault.

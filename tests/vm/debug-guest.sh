@@ -18,6 +18,10 @@ scan() {
 	cat $debug/kmemleak
 }
 
+# Reports as the checkers write them: whoever reads the log and does not find these would find no others.
+for report in "BUG: KASAN: use-after-free" "WARNING: CPU: 0" "WARNING: possible circular locking dependency detected"; do
+	echo "<4>$report, planted by debug-guest.sh" >/dev/kmsg
+done
 [ -e $debug/kasan ] || dmesg | grep -q 'KernelAddressSanitizer initialized'
 result $? "KASAN is on"
 grep -q N $debug/dma-api/disabled

@@ -30,6 +30,7 @@ echo "The scalar hart alone, and QEMU's user mode on the same programs"
 tests/bench/hart.py "$out"
 
 echo "In the VM, through the kernel driver"
-tools/vm/run --timeout 600 --exec 'npu-bench --backend drm --json /npu/build/bench.json latency memory scalar'
+tools/vm/run --timeout 600 --nvme-null --exec 'modprobe nvme &&
+	npu-bench --backend drm --disk /dev/nvme0n1 --json /npu/build/bench.json setup latency memory scalar'
 tests/bench/vm.py "$out"
 echo "written: build/bench.json"

@@ -25,6 +25,11 @@ struct Row {
 
 using Rows = std::vector<Row>;
 
+struct Options {
+  std::string disk;    // block device that is the peer of launches; "" for none
+  bool quick = false;  // a few samples only: to see that everything works
+};
+
 inline double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
@@ -34,6 +39,8 @@ double Median(std::vector<double> samples);
 // Ends the program with a sentence when a runtime call fails: a benchmark that went wrong has no number.
 #define BENCH_CHECK(call) ::npu::bench::Check((call), #call)
 void Check(int error, const char* call);
+// Ends the program with a sentence.
+[[noreturn]] void Fail(const std::string& why);
 
 // The device code, found beside the program: ../bench/kernels.elf.
 std::string KernelFile();
@@ -41,10 +48,12 @@ std::string KernelFile();
 // Number of ioctl system calls that this process has made through libc (ioctl_count.cc interposes it).
 uint64_t IoctlCount();
 
-void BenchLatency(Rows* rows);   // null launches: round trips, rate, ioctls and doorbells a launch
-void BenchMemory(Rows* rows);    // copies against memcpy
-void BenchCpuTime(Rows* rows);   // CPU time of three kinds of work
-void BenchScalar(Rows* rows);    // instructions a second of a compute core's hart
+// Null launches: round trips, rates, wake-up; ioctls, doorbells and interrupts a launch.
+void BenchLatency(const Options& options, Rows* rows);
+void BenchSetup(const Options& options, Rows* rows);  // contexts, queues, buffers, mappings
+void BenchMemory(Rows* rows);                         // copies against memcpy
+void BenchCpuTime(Rows* rows);                        // CPU time of three kinds of work
+void BenchScalar(Rows* rows);                         // instructions a second of a compute core's hart
 void BenchRoofline(Rows* rows);  // matmul shapes in device cycles: utilisation and what bounds them
 void BenchMatmul(Rows* rows);    // against host BLAS, and in device cycles against the modelled peak
 

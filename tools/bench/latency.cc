@@ -1,131 +1,232 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Null launches.  The round trips go through the hal, one packet at a time, so that it is the device and the driver
-// that are measured: from before the packet is written to the moment the fence value is seen.
+// Null launches: from before the packet is written to the moment that the fence value is seen, one at a time and many
+// deep; and what one costs in system calls, doorbells and interrupts.  The peer is a read of the machine's NVMe device.
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <atomic>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <fstream>
+#include <sstream>
+#include <thread>
 
 #include "bench.h"
-#include "hal/hal.hpp"
+#include "disk.h"
 #include "npu.h"
+#include "null_launch.h"
 
 namespace npu::bench {
 namespace {
 
-constexpr uint64_t kRead = NPU_PTE_READ, kWrite = NPU_PTE_WRITE, kExec = NPU_PTE_EXEC;
+constexpr unsigned kDepth = 32;
 
-// A context with one queue, a kernel that returns at once, and a fence.
-class NullLauncher {
+// Interrupts of all NPUs' fences since the guest's start; nullopt where no kernel driver serves them.
+std::optional<uint64_t> FenceInterrupts() {
+  std::ifstream in("/proc/interrupts");
+  std::optional<uint64_t> sum;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.ends_with("npu-fence")) continue;
+    std::istringstream words(line);
+    std::string number;
+    words >> number;
+    sum = sum.value_or(0);
+    for (uint64_t count; words >> count;) *sum += count;  // one a CPU, then the controller's name
+  }
+  return sum;
+}
+
+void AddInterrupts(const char* name, std::optional<uint64_t> before, double launches, const char* note, Rows* rows) {
+  const auto after = FenceInterrupts();
+  if (!before || !after) return;
+  rows->push_back({.name = name,
+                   .value = double(*after - *before) / launches,
+                   .unit = "1",
+                   .larger_is_better = false,
+                   .note = note});
+}
+
+template <class F>
+void Sample(std::vector<double>* samples, int count, F&& run) {
+  for (int i = 0; i < count; i++) {
+    const double start = Seconds();
+    run();
+    samples->push_back(Seconds() - start);
+  }
+}
+
+Row Time(const char* name, const std::vector<double>& samples, const std::vector<double>& reads,
+         std::string note = {}) {
+  Row row{
+      .name = name, .value = Median(samples) * 1e6, .unit = "us", .larger_is_better = false, .note = std::move(note)};
+  if (!reads.empty()) row.peer = "NVMe 4 KiB read", row.peer_value = Median(reads) * 1e6;
+  return row;
+}
+
+// One thread launches and waits for itself.
+void RoundTrips(const Options& options, Disk* disk, Rows* rows) {
+  NullLauncher launcher;
+  std::vector<double> polled, called, reads;
+  const auto interrupts = FenceInterrupts();
+  // Turn by turn, so that all see the same machine.
+  for (int round = 0; round < (options.quick ? 2 : 40); round++) {
+    Sample(&polled, 50, [&] {
+      launcher.Launch();
+      launcher.Poll();
+    });
+    Sample(&called, 25, [&] {
+      launcher.Launch();
+      launcher.WaitFor(launcher.launched());
+    });
+    if (disk) Sample(&reads, 25, [&] { disk->Read(); });
+  }
+  rows->push_back(Time("null_launch_polled", polled, reads));
+  rows->push_back(Time("null_launch_wait_call", called, reads, "most have finished before the caller lies down"));
+  AddInterrupts("interrupts_per_wait_call", interrupts, double(called.size()), "", rows);
+}
+
+// Runs count launches, refilling the ring to kDepth as they finish.
+template <class F>
+void Deep(NullLauncher* launcher, unsigned count, F&& wait_for_one) {
+  const uint64_t end = launcher->launched() + count;
+  uint64_t finished = launcher->launched();
+  while (finished < end) {
+    const uint64_t room = finished + kDepth - launcher->launched();
+    if (const auto packets = static_cast<unsigned>(std::min(room, end - launcher->launched())))
+      launcher->Launch(packets);
+    wait_for_one(finished + 1);
+    finished = launcher->Finished();
+  }
+}
+
+void Depths(const Options& options, Disk* disk, Rows* rows) {
+  NullLauncher launcher;
+  const unsigned kCount = 2048;
+  std::vector<double> polled, slept, reads;
+  auto rate = [&](std::vector<double>* rates, auto&& run) {
+    const double start = Seconds();
+    run();
+    rates->push_back(kCount / (Seconds() - start));
+  };
+  for (int round = 0; round < (options.quick ? 2 : 21); round++) {
+    rate(&polled, [&] { Deep(&launcher, kCount, [&](uint64_t value) { launcher.PollFor(value); }); });
+    rate(&slept, [&] { Deep(&launcher, kCount, [&](uint64_t value) { launcher.WaitFor(value); }); });
+    if (disk) rate(&reads, [&] { disk->ReadDeep(kCount, kDepth); });
+  }
+  auto add = [&](const char* name, const std::vector<double>& rates) {
+    Row row{.name = name, .value = Median(rates), .unit = "1/s", .note = "32 under way"};
+    if (disk) row.peer = "NVMe 4 KiB reads", row.peer_value = Median(reads);
+    rows->push_back(std::move(row));
+  };
+  add("launches_32_deep_polled", polled);
+  add("launches_32_deep_wait_call", slept);
+}
+
+// Whether the thread sleeps in the kernel.
+bool Asleep(pid_t thread) {
+  std::ifstream in("/proc/self/task/" + std::to_string(thread) + "/stat");
+  std::string line;
+  std::getline(in, line);
+  const size_t name_end = line.rfind(')');
+  return name_end != std::string::npos && line.size() > name_end + 2 && line[name_end + 2] == 'S';
+}
+
+// A thread that sleeps in the driver for each launch that another makes.
+class Sleeper {
  public:
-  NullLauncher() {
-    auto device = hal::OpenDevice(getenv("NPU_BACKEND") && !strcmp(getenv("NPU_BACKEND"), "drm") ? "drm" : "sim");
-    if (!device) Fail(device.error().message);
-    device_ = std::move(*device);
-    code_ = MakeBuffer(hal::Memory::kDevice, kRead | kExec, 1, 0);
-    fence_ = MakeBuffer(hal::Memory::kHost, kRead | kWrite, 2, 1);
-    const uint16_t ret = 0x8082;  // c.jr ra
-    memcpy(code_->map(), &ret, sizeof ret);
-    auto queue = device_->CreateQueue(8, 1, 0);
-    if (!queue) Fail(queue.error().message);
-    queue_ = std::move(*queue);
+  explicit Sleeper(NullLauncher* launcher) : launcher_(launcher), thread_([this] { Run(); }) {}
+
+  ~Sleeper() {
+    wanted_ = kEnd;
+    wanted_.notify_one();
+    thread_.join();
   }
 
-  ~NullLauncher() {
-    queue_.reset();
-    device_->Unbind(device_->info().va_start, 2 * NPU_PAGE_SIZE);
+  // Returns when the thread sleeps until so many launches have finished.
+  void LieDown(uint64_t finished) {
+    wanted_ = finished;
+    wanted_.notify_one();
+    // Once it has said so, it sleeps nowhere but in the driver.
+    while (lies_down_ != finished || !Asleep(thread_id_)) std::this_thread::yield();
   }
 
-  void Submit() {
-    npu_packet packet{};
-    packet.type = NPU_PKT_LAUNCH;
-    packet.flags = NPU_PKT_F_SIGNAL;
-    packet.signal_addr = Pointer(2, 1);
-    packet.signal_value = ++value_;
-    packet.u.launch.entry = Pointer(1, 0);
-    packet.u.launch.args = Pointer(2, 1);
-    packet.u.launch.grid[0] = packet.u.launch.grid[1] = packet.u.launch.grid[2] = 1;
-    memcpy(&queue_->ring()[(value_ - 1) % queue_->ring_packets()], &packet, sizeof packet);
-    queue_->Doorbell(value_);
-  }
-
-  void Poll() {
-    std::atomic_ref<uint64_t> fence(*static_cast<uint64_t*>(fence_->map()));
-    while (fence.load(std::memory_order_acquire) != value_) {
-      if (hal::LoadShared(queue_->status()->state) != NPU_QUEUE_OK) Fail("the null kernel's queue faulted");
-    }
-  }
-
-  void Sleep() {
-    const auto error =
-        device_->Wait(*fence_, 0, value_, NPU_WAIT_GE, hal::Clock::now() + std::chrono::seconds(10), queue_.get());
-    if (error) Fail(error.message);
+  // When it ran again.  Sleeps until then.
+  double Woken(uint64_t finished) {
+    for (uint64_t now; (now = woken_) != finished;) woken_.wait(now);
+    return woken_at_;
   }
 
  private:
-  [[noreturn]] static void Fail(const std::string& why) {
-    fprintf(stderr, "npu-bench: %s\n", why.c_str());
-    exit(1);
+  static constexpr uint64_t kEnd = UINT64_MAX;
+
+  void Run() {
+    thread_id_ = static_cast<pid_t>(syscall(SYS_gettid));
+    for (uint64_t last = 0;;) {
+      wanted_.wait(last);
+      last = wanted_;
+      if (last == kEnd) return;
+      lies_down_ = last;
+      launcher_->WaitFor(last);
+      woken_at_ = Seconds();
+      woken_ = last;
+      woken_.notify_one();
+    }
   }
 
-  uint64_t Pointer(uint16_t number, uint64_t page) const {
-    return NPU_PTR(number, 0, device_->info().va_start + page * NPU_PAGE_SIZE);
-  }
-
-  std::unique_ptr<hal::Buffer> MakeBuffer(hal::Memory memory, uint64_t rights, uint16_t number, uint64_t page) {
-    auto buffer = device_->CreateBuffer(NPU_PAGE_SIZE, memory);
-    if (!buffer) Fail(buffer.error().message);
-    const uint64_t va = device_->info().va_start + page * NPU_PAGE_SIZE;
-    if (auto error = device_->Bind(**buffer, 0, va, NPU_PAGE_SIZE, rights)) Fail(error.message);
-    npu_bounds_entry& entry = device_->bounds()[number];
-    entry.base = va;
-    entry.size = NPU_PAGE_SIZE;
-    std::atomic_ref<uint32_t>(entry.ctl).store(
-        (NPU_BOUNDS_STATE_LIVE << NPU_BOUNDS_STATE_SHIFT) | NPU_BOUNDS_READ | NPU_BOUNDS_WRITE | NPU_BOUNDS_EXEC,
-        std::memory_order_release);
-    return std::move(*buffer);
-  }
-
-  std::unique_ptr<hal::Device> device_;
-  std::unique_ptr<hal::Buffer> code_, fence_;
-  std::unique_ptr<hal::Queue> queue_;
-  uint64_t value_ = 0;
+  NullLauncher* launcher_;
+  std::atomic<pid_t> thread_id_{0};
+  std::atomic<uint64_t> wanted_{0}, lies_down_{0}, woken_{0};
+  double woken_at_ = 0;  // written before woken_, read after
+  std::thread thread_;   // the last member: it uses the others
 };
 
-void RoundTrips(Rows* rows) {
+void Interrupts(const Options& options, Disk* disk, Rows* rows) {
   NullLauncher launcher;
-  std::vector<double> polled, slept;
-  for (int i = 0; i < 2000; i++) {
+  Sleeper sleeper(&launcher);
+  std::vector<double> round_trips, wake_ups, reads;
+  const uint64_t ioctls = IoctlCount();
+  const auto interrupts = FenceInterrupts();
+  const int rounds = options.quick ? 4 : 400;
+  for (int i = 0; i < rounds; i++) {
+    const uint64_t value = launcher.launched() + 1;
+    sleeper.LieDown(value);
     const double start = Seconds();
-    launcher.Submit();
-    launcher.Poll();
-    polled.push_back(Seconds() - start);
-  }
-  for (int i = 0; i < 500; i++) {
-    const double start = Seconds();
-    launcher.Submit();
-    launcher.Sleep();
-    slept.push_back(Seconds() - start);
+    launcher.Launch();
+    if (i % 2) {
+      // The launcher sleeps, too, so that nothing but the device is at work.
+      round_trips.push_back(sleeper.Woken(value) - start);
+    } else {
+      launcher.Poll();
+      const double seen = Seconds();
+      wake_ups.push_back(sleeper.Woken(value) - seen);
+    }
+    if (disk) Sample(&reads, 1, [&] { disk->Read(); });
   }
   rows->push_back(
-      {.name = "null_launch_polled", .value = Median(polled) * 1e6, .unit = "us", .larger_is_better = false});
+      Time("null_launch_interrupt", round_trips, reads, "the waiter sleeps in the driver before the launch"));
   rows->push_back(
-      {.name = "null_launch_interrupt", .value = Median(slept) * 1e6, .unit = "us", .larger_is_better = false});
+      Time("wait_wake_up", wake_ups, {}, "from a spinning thread's sight of the value to the sleeper's next step"));
+  rows->push_back({.name = "ioctls_per_sleep",
+                   .value = double(IoctlCount() - ioctls) / rounds,
+                   .unit = "1",
+                   .larger_is_better = false});
+  AddInterrupts("interrupts_per_sleep", interrupts, rounds, "", rows);
 }
 
-void Batched(Rows* rows) {
+void Batched(const Options& options, Rows* rows) {
   npuModule_t module;
   npuFunction_t function;
   npuStream_t stream;
   BENCH_CHECK(npuModuleLoad(&module, KernelFile().c_str()));
   BENCH_CHECK(npuModuleGetFunction(&function, module, "bench_null"));
   BENCH_CHECK(npuStreamCreate(&stream));
-  const int kBatch = 256, kRounds = 40;
+  const int kBatch = 256, rounds = options.quick ? 3 : 40;
   std::vector<double> rates;
   uint64_t doorbells = 0, ioctls = 0;
-  for (int round = -1; round < kRounds; round++) {  // round -1 warms up: lazy queue, first ring
+  std::optional<uint64_t> interrupts;
+  for (int round = -1; round < rounds; round++) {  // round -1 warms up: lazy queue, first ring
     uint64_t rung_before, rung_after;
+    if (round == 0) interrupts = FenceInterrupts();
     BENCH_CHECK(npuStreamGetStatistics(stream, nullptr, &rung_before, nullptr));
     const uint64_t ioctls_before = IoctlCount();
     const double start = Seconds();
@@ -143,7 +244,7 @@ void Batched(Rows* rows) {
     doorbells += rung_after - rung_before;
     ioctls += ioctls_after - ioctls_before;
   }
-  const double launches = double(kBatch) * kRounds;
+  const double launches = double(kBatch) * rounds;
   rows->push_back({.name = "launches_batched", .value = Median(rates), .unit = "1/s", .note = "256 a batch"});
   rows->push_back(
       {.name = "ioctls_per_launch", .value = double(ioctls) / launches, .unit = "1", .larger_is_better = false});
@@ -152,15 +253,20 @@ void Batched(Rows* rows) {
                    .unit = "1",
                    .larger_is_better = false,
                    .note = "256 a batch"});
+  AddInterrupts("interrupts_per_launch", interrupts, launches, "polled", rows);
   BENCH_CHECK(npuStreamDestroy(stream));
   BENCH_CHECK(npuModuleUnload(module));
 }
 
 }  // namespace
 
-void BenchLatency(Rows* rows) {
-  RoundTrips(rows);
-  Batched(rows);
+void BenchLatency(const Options& options, Rows* rows) {
+  std::optional<Disk> disk;
+  if (!options.disk.empty()) disk.emplace(options.disk);
+  RoundTrips(options, disk ? &*disk : nullptr, rows);
+  Depths(options, disk ? &*disk : nullptr, rows);
+  Interrupts(options, disk ? &*disk : nullptr, rows);
+  Batched(options, rows);
 }
 
 }  // namespace npu::bench

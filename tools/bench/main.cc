@@ -26,6 +26,11 @@ void Check(int error, const char* call) {
   _exit(1);
 }
 
+void Fail(const std::string& why) {
+  fmt::print(stderr, "npu-bench: {}\n", why);
+  _exit(1);
+}
+
 std::string KernelFile() {
   return (std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() / "bench/kernels.elf").string();
 }
@@ -69,9 +74,15 @@ void Save(const Rows& rows, const std::string& backend, const std::string& path)
 
 int main(int argc, char** argv) {
   using namespace npu::bench;
+  Options options;
   const std::vector<std::pair<std::string, std::function<void(Rows*)>>> kGroups = {
-      {"latency", BenchLatency},  {"memory", BenchMemory}, {"scalar", BenchScalar},
-      {"cpu-time", BenchCpuTime}, {"matmul", BenchMatmul}, {"roofline", BenchRoofline}};
+      {"setup", [&](Rows* rows) { BenchSetup(options, rows); }},
+      {"latency", [&](Rows* rows) { BenchLatency(options, rows); }},
+      {"memory", BenchMemory},
+      {"scalar", BenchScalar},
+      {"cpu-time", BenchCpuTime},
+      {"matmul", BenchMatmul},
+      {"roofline", BenchRoofline}};
   std::vector<std::string> names;
   for (const auto& group : kGroups) names.push_back(group.first);
 
@@ -83,6 +94,8 @@ int main(int argc, char** argv) {
       ->envname("NPU_BACKEND")
       ->capture_default_str();
   app.add_option("--json", json, "add the rows to this file");
+  app.add_option("--disk", options.disk, "block device whose 4 KiB reads launches are compared with");
+  app.add_flag("--quick", options.quick, "setup and latency: a few samples only, to see that everything works");
   unsigned threads = 0;
   app.add_option("--threads", threads, "host threads of the simulated device and of the libraries it is compared with")
       ->check(CLI::Range(1u, 64u));

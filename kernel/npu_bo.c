@@ -506,9 +506,13 @@ static int npu_bo_create(struct npu_file *file, enum npu_bo_kind kind, u64 size,
 	ret = npu_enter(ndev, &idx);
 	if (ret)
 		return ret;
-	*bo = npu_bo_new(ndev, kind, size, 0, file->account);
+	ret = npu_ctx_check(npu_file_ctx(file));
+	if (!ret) {
+		*bo = npu_bo_new(ndev, kind, size, 0, file->account);
+		ret = PTR_ERR_OR_ZERO(*bo);
+	}
 	npu_exit(ndev, idx);
-	return PTR_ERR_OR_ZERO(*bo);
+	return ret;
 }
 
 int npu_ioctl_bo_create(struct drm_device *drm, void *data, struct drm_file *file)

@@ -101,7 +101,7 @@ struct npu_queue {
 /* 0, or -EIO for a context that was lost with device memory; after npu_enter(). */
 static inline int npu_ctx_check(struct npu_ctx *ctx)
 {
-	return ctx->lost ? -EIO : 0;
+	return READ_ONCE(ctx->lost) ? -EIO : 0;
 }
 
 /* npu_ctx.c */

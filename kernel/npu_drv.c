@@ -465,7 +465,9 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		return ret;
 
 	pci_set_master(pdev);
-	npu_pm_mark_memory(ndev);
+	ret = npu_pm_init(ndev);
+	if (ret)
+		return ret;
 	/* Without firmware the node exists and says why; a good file can be loaded later. */
 	npu_fw_restart(ndev, true, &refused);
 	npu_debugfs_init(ndev);

@@ -151,6 +151,8 @@ struct npu_recovery {
 struct npu_device {
 	struct drm_device drm;
 	struct pci_dev *pdev;
+	/* As it was after the probe: for the way back from a reset that nobody could prepare. */
+	struct pci_saved_state *config;
 
 	void __iomem *regs; /* BAR0 */
 	void __iomem *mem;  /* BAR2, write-combined */

@@ -306,7 +306,9 @@ int npu_ioctl_sync_export(struct drm_device *drm, void *data, struct drm_file *f
 		return ret;
 	ret = mutex_lock_interruptible(&nfile->lock);
 	if (!ret) {
-		ret = npu_fence_export(ctx, file, args);
+		ret = npu_ctx_check(ctx);
+		if (!ret)
+			ret = npu_fence_export(ctx, file, args);
 		mutex_unlock(&nfile->lock);
 	}
 	npu_exit(nfile->ndev, idx);

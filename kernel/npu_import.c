@@ -221,7 +221,9 @@ int npu_ioctl_sync_import(struct drm_device *drm, void *data, struct drm_file *f
 	}
 	ret = npu_enter(nfile->ndev, &idx);
 	if (!ret) {
-		ret = npu_import(ctx, file, args, to_npu_bo(obj));
+		ret = npu_ctx_check(ctx);
+		if (!ret)
+			ret = npu_import(ctx, file, args, to_npu_bo(obj));
 		npu_exit(nfile->ndev, idx);
 	}
 	drm_gem_object_put(obj);

@@ -15,7 +15,7 @@
 #define NPU_MARK_OFFSET 0x1000
 #define NPU_MARK 0x6d656d6f72790001ull
 
-void npu_pm_mark_memory(struct npu_device *ndev)
+static void npu_pm_mark_memory(struct npu_device *ndev)
 {
 	writeq(NPU_MARK ^ ndev->uuid, ndev->mem + NPU_MARK_OFFSET);
 	/* Out of the write-combining buffers before anything happens to the device. */
@@ -25,6 +25,28 @@ void npu_pm_mark_memory(struct npu_device *ndev)
 static bool npu_pm_memory_kept(struct npu_device *ndev)
 {
 	return readq(ndev->mem + NPU_MARK_OFFSET) == (NPU_MARK ^ ndev->uuid);
+}
+
+static void npu_pm_fini(void *data)
+{
+	struct npu_device *ndev = data;
+
+	kfree(ndev->config);
+}
+
+/* At the end of a probe, with the device as it is to be while it works. */
+int npu_pm_init(struct npu_device *ndev)
+{
+	npu_pm_mark_memory(ndev);
+	/*
+	 * What the PCI core saves is good for one restore, and it saves nothing before the reset
+	 * that follows an error.
+	 */
+	pci_save_state(ndev->pdev);
+	ndev->config = pci_store_saved_state(ndev->pdev);
+	if (!ndev->config)
+		return -ENOMEM;
+	return devm_add_action_or_reset(&ndev->pdev->dev, npu_pm_fini, ndev);
 }
 
 /* After a reset of whatever kind, with npu_recovery.lock held for writing. */
@@ -97,8 +119,12 @@ static pci_ers_result_t npu_pm_slot_reset(struct pci_dev *pdev)
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 	int ret;
 
+	ret = pci_load_saved_state(pdev, ndev->config);
+	if (ret) {
+		drm_err(&ndev->drm, "configuration space cannot be restored: %d\n", ret);
+		return PCI_ERS_RESULT_DISCONNECT;
+	}
 	pci_restore_state(pdev);
-	pci_save_state(pdev);
 	down_write(&ndev->recovery.lock);
 	ret = npu_pm_rebuild(ndev, "a bus error");
 	npu_recovery_unlock(ndev);

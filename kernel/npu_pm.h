@@ -12,6 +12,6 @@ extern const struct pci_error_handlers npu_error_handlers;
 
 extern const struct dev_pm_ops npu_pm_ops;
 
-void npu_pm_mark_memory(struct npu_device *ndev);
+int npu_pm_init(struct npu_device *ndev);
 
 #endif /* NPU_PM_H */

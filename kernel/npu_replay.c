@@ -282,7 +282,8 @@ void npu_lose_contexts(struct npu_device *ndev)
 
 	mutex_lock(&ndev->open_lock);
 	list_for_each_entry(ctx, &ndev->ctx_list, node) {
-		ctx->lost = true;
+		/* Sleepers look without the lock. */
+		WRITE_ONCE(ctx->lost, true);
 		xa_for_each(&ctx->queues, id, queue)
 			npu_queue_mark_dead(queue);
 	}

@@ -451,10 +451,14 @@ static int npu_vm_bind(struct npu_ctx *ctx, const struct drm_npu_vm_bind *args,
 	ret = npu_enter(ctx->ndev, &idx);
 	if (ret)
 		return ret;
+	ret = npu_ctx_check(ctx);
+	if (ret)
+		goto out;
 	if (op.map && !(args->flags & DRM_NPU_VM_SPARSE))
 		ret = npu_vm_map(ctx, &op, args->handle, file);
 	else
 		ret = npu_vm_op_run(&op);
+out:
 	npu_exit(ctx->ndev, idx);
 	return ret;
 }

@@ -60,7 +60,7 @@ static int npu_wait_look(struct npu_waiter *w)
 		return -ENODEV;
 	if (w->queue && READ_ONCE(npu_queue_status(w->queue)->state) != NPU_QUEUE_OK)
 		return -EIO;
-	return 0;
+	return npu_ctx_check(w->ctx);
 }
 
 static int npu_wait_arm(struct npu_ctx *ctx)

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Errors that the bus reports while contexts work, and a reset.  tests/vm/bus.py plays the bus: a line "@ COMMAND" asks
+// it for something, and what the guest sees of it says when it has happened.
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include "../tap.h"
+#include "drv.h"
+#include "workers.h"
+
+enum { kWorkers = 4 };
+
+static void ask(const char* command) {
+  printf("@ %s\n", command);
+  fflush(stdout);
+}
+
+static uint64_t seconds_from_now(int n) {
+  return now_ns() + n * 1000000000ull;
+}
+
+// Of the kernel's counters of errors that this device has reported: the line of that name, or -1.
+static int errors(const char* file, const char* name) {
+  char path[256], line[128], key[64];
+  int n, value = -1;
+  snprintf(path, sizeof path, "%s/%s", sysfs_path(), file);
+  FILE* f = fopen(path, "r");
+  while (f && fgets(line, sizeof line, f))
+    if (sscanf(line, "%63s %d", key, &n) == 2 && strcmp(key, name) == 0) value = n;
+  if (f) fclose(f);
+  return value;
+}
+
+// How often the kernel's log has the text.
+static int logged(const char* text) {
+  char command[160], answer[32] = "";
+  snprintf(command, sizeof command, "dmesg | grep -c '%s'", text);
+  FILE* f = popen(command, "r");
+  if (!f || !fgets(answer, sizeof answer, f)) bail("dmesg: %s", strerror(errno));
+  pclose(f);
+  return atoi(answer);
+}
+
+static bool logged_soon(const char* text, int count) {
+  for (const uint64_t end = seconds_from_now(60); now_ns() < end; poll(NULL, 0, 20))
+    if (logged(text) >= count) return true;
+  return false;
+}
+
+static bool all_move(struct worker* w) {
+  uint64_t rounds[kWorkers];
+  for (int i = 0; i < kWorkers; ++i) rounds[i] = w[i].rounds;
+  for (const uint64_t end = seconds_from_now(60); now_ns() < end; poll(NULL, 0, 5)) {
+    int moving = 0;
+    for (int i = 0; i < kWorkers; ++i) moving += w[i].rounds > rounds[i] + 1;
+    if (moving == kWorkers) return true;
+  }
+  return false;
+}
+
+static void reset_device(void) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/reset", sysfs_path());
+  const int fd = open(path, O_WRONLY);
+  is_errno(fd < 0 || write(fd, "1", 1) != 1 ? -1 : 0, 0, "root resets the function");
+  if (fd >= 0) close(fd);
+}
+
+static void check_works(const char* what) {
+  struct worker w[kWorkers];
+  workers_start(w, kWorkers);
+  const bool moving = all_move(w);
+  is_equal(workers_end(w, kWorkers) + !moving, 0, what);
+}
+
+// Errors after which the device goes on as if nothing had happened, and a reset in between.
+static void test_mild_errors(void) {
+  struct worker w[kWorkers];
+  const int resets = atoi(read_attribute("device_resets"));
+  workers_start(w, kWorkers);
+  ok(all_move(w), "workers work");
+  ask("aer RCVR");
+  for (const uint64_t end = seconds_from_now(60); errors("aer_dev_correctable", "RxErr") < 1 && now_ns() < end;)
+    poll(NULL, 0, 20);
+  is_equal(errors("aer_dev_correctable", "RxErr"), 1, "the kernel has heard of a correctable error");
+  ok(all_move(w), "workers go on after it");
+  ask("aer COMP_TIME");
+  ok(logged_soon("npu.*goes on after a bus error", 1), "the driver's handlers run at a non-fatal error");
+  is_equal(errors("aer_dev_nonfatal", "CmpltTO"), 1, "the kernel counts it");
+  ok(all_move(w), "workers go on after it");
+  is_equal(atoi(read_attribute("device_resets")), resets, "the device was not reset");
+  reset_device();
+  ok(all_move(w), "workers go on after a reset of the function");
+  is_equal(workers_end(w, kWorkers), 0, "and not a bit is wrong");
+}
+
+static void no_complaints(void) {
+  is_equal(logged("WARNING: \\|BUG: \\|Call Trace\\|blocked for more"), 0, "the kernel has not complained");
+}
+
+int main(void) {
+  if (errors("aer_dev_fatal", "DLP") < 0) bail("the kernel does not watch for errors of this device");
+  test_mild_errors();
+  check_works("new contexts work, and not a bit is wrong");
+  no_complaints();
+  return tap_done();
+}

@@ -79,7 +79,8 @@ bool Ecc::Inject(uint64_t place, uint64_t* word, uint64_t flip, uint32_t times) 
     error.correctable += times;
   } else if (!error.flip || Mended(error)) {
     error.flip = flip;
-    error.left = *word ^= flip;
+    // The host may be looking at this word of device memory.
+    error.left = __atomic_xor_fetch(word, flip, __ATOMIC_RELAXED);
     error.told = false;
   }
   Settle();

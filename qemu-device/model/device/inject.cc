@@ -35,7 +35,7 @@ uint64_t TwoBits(uint64_t random) {
 
 void Device::Injected(const char* what) {
   Log(NPU_MODEL_LOG_INFO, "injected: %s (%llu so far)", what,
-      static_cast<unsigned long long>(inj_done_.fetch_add(1, std::memory_order_relaxed) + 1));
+      static_cast<unsigned long long>(inj_done_.fetch_add(1, std::memory_order_acq_rel) + 1));
 }
 
 // One of the armed occasions, if there is one.

@@ -197,6 +197,8 @@ void Mixed(void**) {
       switch (round % 8) {
         case 0:
           h.Set(NPU_REG_TLB_INV, round % 16 ? 1 : NPU_TLB_INV_ALL);
+          // Whichever launch is next: the watchdog kills its queue.
+          assert_int_equal(h.Inject(NPU_INJ_HANG, 1, 0), 0);
           break;
         case 1:
           h.Admin(NPU_ADMIN_QUEUE_SUSPEND, q, round / 8 % 2);

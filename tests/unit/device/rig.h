@@ -22,6 +22,13 @@
 
 namespace rig {
 
+// Sanitizers make everything ten times slower, on machines that may be busy besides: such builds repeat less often.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
 inline constexpr uint64_t kMemory = 64ull << 20, kHost = 4ull << 20;
 inline constexpr uint64_t kBus = 0x100000000ull;  // host memory's bus address
 inline constexpr uint64_t kVram = 0x40000000ull, kHostVa = 0x80000000ull;

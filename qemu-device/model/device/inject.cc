@@ -95,11 +95,13 @@ void Device::PlaceFlaw(const Flaw& flaw, uint64_t* cores) {
   for (uint32_t i = 0; i < words; ++i) {
     uint64_t place = (flaw.target & ~(Ecc::kWord - 1)) + i * Ecc::kWord;
     if (anywhere) place = Next(&state) % config_.memory_bytes & ~(Ecc::kWord - 1);
-    uint8_t* at = static_cast<uint8_t*>(config_.memory) + place;
+    uint8_t* at;
     if (place & kSramTarget) {
       const auto core = static_cast<uint32_t>((place & ~kSramTarget) >> 32);
       at = dispatcher_->sram(core) + (place & 0xffffffff);
       *cores |= 1ull << core;
+    } else {
+      at = static_cast<uint8_t*>(config_.memory) + place;
     }
     const uint64_t flip = flaw.uncorrectable ? TwoBits(Next(&state)) : 0;
     if (!ecc_.Inject(place, reinterpret_cast<uint64_t*>(at), flip, anywhere ? 1 : flaw.count)) {

@@ -478,6 +478,7 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 		pci_clear_master(pdev);
 		cancel_work_sync(&ndev->fw_work);
 		cancel_work_sync(&ndev->recovery.work);
+		cancel_delayed_work_sync(&ndev->recovery.bus_work);
 		return ret;
 	}
 	npu_hwmon_init(ndev);
@@ -527,6 +528,7 @@ static void npu_remove(struct pci_dev *pdev)
 	npu_irq_disable(ndev);
 	cancel_work_sync(&ndev->fw_work);
 	cancel_work_sync(&ndev->recovery.work);
+	cancel_delayed_work_sync(&ndev->recovery.bus_work);
 	npu_fw_stop(ndev);
 	/* A device that was pulled out has nothing left to reset. */
 	if (pci_device_is_present(pdev))

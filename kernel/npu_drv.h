@@ -137,6 +137,7 @@ struct npu_recovery {
 	bool paused; /* nothing of the device is mapped: page faults wait */
 	wait_queue_head_t wq; /* woken when paused ends */
 	struct work_struct work;
+	struct delayed_work bus_work; /* gives up when no reset of the slot follows an error of the bus */
 	bool asleep; /* between suspend and resume; under lock */
 	const char *reason; /* of the next reset, a string that stays; first wins, by cmpxchg */
 	atomic_t guilty; /* queue + 1 that makes the next reset necessary, or 0 */
@@ -297,6 +298,7 @@ void npu_pause(struct npu_device *ndev);
 void npu_unpause(struct npu_device *ndev);
 void npu_wedge(struct npu_device *ndev, const char *reason);
 void npu_give_up(struct npu_device *ndev, const char *reason);
+void npu_bus_lost(struct npu_device *ndev, const char *reason);
 void npu_recover_later(struct npu_device *ndev, const char *reason, u32 queue);
 int npu_recover_now(struct npu_device *ndev, const char *reason, bool read_file);
 void npu_recovery_unlock(struct npu_device *ndev);

@@ -15,6 +15,9 @@
 #define NPU_MARK_OFFSET 0x1000
 #define NPU_MARK 0x6d656d6f72790001ull
 
+/* From an error of the bus to the reset of the slot; the PCI core needs a second or two. */
+#define NPU_BUS_RESET_LIMIT (10 * HZ)
+
 static void npu_pm_mark_memory(struct npu_device *ndev)
 {
 	writeq(NPU_MARK ^ ndev->uuid, ndev->mem + NPU_MARK_OFFSET);
@@ -72,6 +75,7 @@ static void npu_pm_reset_prepare(struct pci_dev *pdev)
 {
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 
+	cancel_delayed_work_sync(&ndev->recovery.bus_work);
 	down_write(&ndev->recovery.lock);
 	trace_npu_reset(ndev, "begin", "asked for by reset");
 	npu_quiesce(ndev);
@@ -99,11 +103,11 @@ static pci_ers_result_t npu_pm_error_detected(struct pci_dev *pdev, pci_channel_
 		down_write(&ndev->recovery.lock);
 		npu_quiesce(ndev);
 		up_write(&ndev->recovery.lock);
+		mod_delayed_work(system_wq, &ndev->recovery.bus_work, NPU_BUS_RESET_LIMIT);
 		return PCI_ERS_RESULT_NEED_RESET;
 	default:
-		down_write(&ndev->recovery.lock);
-		npu_give_up(ndev, "its bus has failed for good");
-		npu_recovery_unlock(ndev);
+		cancel_delayed_work_sync(&ndev->recovery.bus_work);
+		npu_bus_lost(ndev, "its bus has failed for good");
 		return PCI_ERS_RESULT_DISCONNECT;
 	}
 }
@@ -119,9 +123,11 @@ static pci_ers_result_t npu_pm_slot_reset(struct pci_dev *pdev)
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 	int ret;
 
+	cancel_delayed_work_sync(&ndev->recovery.bus_work);
 	ret = pci_load_saved_state(pdev, ndev->config);
 	if (ret) {
 		drm_err(&ndev->drm, "configuration space cannot be restored: %d\n", ret);
+		npu_bus_lost(ndev, "its configuration space is lost");
 		return PCI_ERS_RESULT_DISCONNECT;
 	}
 	pci_restore_state(pdev);

@@ -138,6 +138,21 @@ void npu_give_up(struct npu_device *ndev, const char *reason)
 }
 
 /**
+ * npu_bus_lost() - the device does not come back after an error of its bus
+ * @ndev: the device
+ * @reason: for the log; a string that stays
+ *
+ * Processes get ENODEV instead of waiting.  May sleep; without npu_recovery.lock.
+ */
+void npu_bus_lost(struct npu_device *ndev, const char *reason)
+{
+	down_write(&ndev->recovery.lock);
+	npu_give_up(ndev, reason);
+	npu_unpause(ndev);
+	npu_recovery_unlock(ndev);
+}
+
+/**
  * npu_recover_later() - the device must be reset, but not by the caller
  * @ndev: the device
  * @reason: for the log; a string that stays
@@ -311,6 +326,13 @@ static void npu_recovery_work(struct work_struct *work)
 	drm_dev_exit(idx);
 }
 
+/* The PCI core does not tell when it fails to reset the slot. */
+static void npu_recovery_bus_work(struct work_struct *work)
+{
+	npu_bus_lost(container_of(work, struct npu_device, recovery.bus_work.work),
+		     "no reset of its slot followed an error of its bus");
+}
+
 void npu_recovery_init(struct npu_device *ndev)
 {
 	struct npu_recovery *r = &ndev->recovery;
@@ -319,4 +341,5 @@ void npu_recovery_init(struct npu_device *ndev)
 	init_rwsem(&r->map_lock);
 	init_waitqueue_head(&r->wq);
 	INIT_WORK(&r->work, npu_recovery_work);
+	INIT_DELAYED_WORK(&r->bus_work, npu_recovery_bus_work);
 }

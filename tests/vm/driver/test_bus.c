@@ -96,6 +96,20 @@ static void test_mild_errors(void) {
   is_equal(workers_end(w, kWorkers), 0, "and not a bit is wrong");
 }
 
+// Whether the slot can be reset is the bus's affair.  If not, nobody may wait for ever.
+static void test_fatal_error(void) {
+  struct worker w[kWorkers];
+  workers_start(w, kWorkers);
+  ok(all_move(w), "workers work again");
+  ask("aer DLP");
+  ok(logged_soon("npu.*the bus reports an error", 2), "the driver hears of a fatal error");
+  ok(logged_soon("npu.*goes on after a bus error\\|npu.*the device is wedged", 2), "it goes on or gives up");
+  workers_end(w, kWorkers);
+  int strange = 0;
+  for (int i = 0; i < kWorkers; ++i) strange += w[i].error ? w[i].error != ENODEV && w[i].error != EIO : w[i].wrong != 0;
+  is_equal(strange, 0, "workers go on without a wrong bit, or end with an error that says why");
+}
+
 static void no_complaints(void) {
   is_equal(logged("WARNING: \\|BUG: \\|Call Trace\\|blocked for more"), 0, "the kernel has not complained");
 }
@@ -104,6 +118,7 @@ int main(void) {
   if (errors("aer_dev_fatal", "DLP") < 0) bail("the kernel does not watch for errors of this device");
   test_mild_errors();
   check_works("new contexts work, and not a bit is wrong");
+  test_fatal_error();
   no_complaints();
   return tap_done();
 }

@@ -137,7 +137,7 @@ struct npu_recovery {
 	bool paused; /* nothing of the device is mapped: page faults wait */
 	wait_queue_head_t wq; /* woken when paused ends */
 	struct work_struct work;
-	struct delayed_work bus_work; /* gives up when no reset of the slot follows an error of the bus */
+	struct delayed_work bus_work; /* gives up when no reset follows an error of the bus */
 	bool asleep; /* between suspend and resume; under lock */
 	const char *reason; /* of the next reset, a string that stays; first wins, by cmpxchg */
 	atomic_t guilty; /* queue + 1 that makes the next reset necessary, or 0 */

@@ -3,9 +3,12 @@
 // A rig whose firmware is the real one, with the host's side of the mailbox.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <vector>
 
 #include "npu_admin.h"
 #include "suite.h"
@@ -63,11 +66,23 @@ class Host : public Rig {
     assert_int_equal(Admin(NPU_ADMIN_CTX_CREATE, id), NPU_ADMIN_OK);
   }
 
-  // Takes events until one of this kind comes; its values are in the mailbox.
+  // Takes events until one of this kind comes; its values are in the mailbox.  Those of other kinds are kept for later:
+  // faults of queues and news of the device come in any order.
   void NextEvent(uint32_t kind) {
+    auto kept = std::find_if(kept_.begin(), kept_.end(), [&](const Event& e) { return e[0] == kind; });
+    if (kept != kept_.end()) {
+      memcpy(mbox().arg, kept->data(), sizeof(Event));
+      kept_.erase(kept);
+      return;
+    }
     assert_true(Until([&] {
       Admin(NPU_ADMIN_GET_EVENT);
-      return mbox().arg[0] == kind;
+      if (mbox().arg[0] == kind) return true;
+      if (mbox().arg[0] == NPU_FW_EVENT_NONE) return false;
+      Event event;
+      memcpy(event.data(), mbox().arg, sizeof(Event));
+      kept_.push_back(event);
+      return false;
     }));
   }
   // Arms an injection; the device's code, 0 when it took it.
@@ -81,5 +96,7 @@ class Host : public Rig {
   }
 
  private:
+  using Event = std::array<uint64_t, NPU_MBOX_ARGS>;
+  std::vector<Event> kept_;
   uint32_t seq_ = 0;
 };

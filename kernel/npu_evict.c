@@ -16,6 +16,7 @@
 #include <linux/module.h>
 
 #include "npu_ctx.h"
+#include "npu_trace.h"
 
 /* Frees come in groups; and how often it is looked for a busy context to become idle. */
 #define NPU_RETURN_DELAY (HZ / 50)
@@ -266,8 +267,10 @@ static int npu_evict_one(struct npu_device *ndev, struct npu_bo *bo)
 	int ret = -EBUSY;
 
 	dma_resv_lock(bo->base.resv, NULL);
-	if (!bo->evicted && npu_bo_still(bo))
+	if (!bo->evicted && npu_bo_still(bo)) {
 		ret = npu_bo_move_out(ndev, bo);
+		trace_npu_evict(ndev, bo->base.size, true, ret);
+	}
 	dma_resv_unlock(bo->base.resv);
 	return ret;
 }
@@ -392,8 +395,10 @@ static int npu_return_one(struct npu_device *ndev, struct npu_bo *bo)
 	int ret = -EBUSY;
 
 	dma_resv_lock(bo->base.resv, NULL);
-	if (bo->evicted && npu_bo_still(bo))
+	if (bo->evicted && npu_bo_still(bo)) {
 		ret = npu_bo_move_in(ndev, bo);
+		trace_npu_evict(ndev, bo->base.size, false, ret);
+	}
 	dma_resv_unlock(bo->base.resv);
 	return ret;
 }

@@ -85,6 +85,10 @@ class Host : public Rig {
       return false;
     }));
   }
+  // The stop shows in the status page before the firmware has heard of it, which then knows of nothing to resume.
+  void Resume(uint32_t queue, uint32_t mode) {
+    assert_true(Until([&] { return Admin(NPU_ADMIN_QUEUE_RESUME, queue, mode) == NPU_ADMIN_OK; }));
+  }
   // Arms an injection; the device's code, 0 when it took it.
   uint32_t Inject(uint32_t kind, uint32_t count, uint64_t addr, uint32_t seed = 1) {
     Set(NPU_REG_INJ_KIND, kind);

@@ -75,6 +75,19 @@ report_errors() { # TREE
   fi
 }
 
+# QEMU 7.2 computes the flags of a 16-byte compare-and-exchange from an operation that it has not stored yet: any value may
+# stay in them until the next instruction that sets flags, and an interrupt in between brings it back with the trap flag
+# in it.  Linux' allocator does that all the time; the guest dies of it now and then, most often on waking (S3).  Later
+# versions compute the flags first.
+keep_flags() { # TREE
+  local source=$1/target/i386/tcg/translate.c
+  grep -q 'gen_helper_cmpxchg16b_unlocked' "$source" || return 0
+  sed -i '/case 0x1c7: \/\* cmpxchg8b \*\//,/case 7: \/\* RDSEED \*\// {
+    /gen_update_cc_op(s);/ d
+    s/^\( *\)gen_lea_modrm(env, s, modrm);$/&\n\1gen_update_cc_op(s);/
+  }' "$source"
+}
+
 inject() { # TREE
   local tree=$1
   refresh "$tree/hw/npu" "$glue"/*.[ch] "$glue"/meson.build "$glue"/Kconfig "$glue"/trace-events $contract
@@ -83,6 +96,7 @@ inject() { # TREE
   grep -q "npu/Kconfig" "$tree/hw/Kconfig" || sed -i "s|^source nvme/Kconfig|source npu/Kconfig\n&|" "$tree/hw/Kconfig"
   grep -q "'hw/npu'" "$tree/meson.build" || sed -i "s|^    'hw/nvme',|    'hw/npu',\n&|" "$tree/meson.build"
   report_errors "$tree"
+  keep_flags "$tree"
   grep -q "subdir('npu')" "$tree/hw/meson.build" && grep -q "npu/Kconfig" "$tree/hw/Kconfig" &&
     grep -q "'hw/npu'" "$tree/meson.build" ||
     die "this QEMU source has no place where the NPU's directory could be named" \

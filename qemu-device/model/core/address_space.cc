@@ -162,6 +162,30 @@ bool AddressSpace::Resolve(const Box& box, npu_access access, std::vector<Span>*
   return false;
 }
 
+uint8_t* AddressSpace::ResolveStretch(const Box& box, npu_access access) const {
+  if (platform_.ecc && platform_.ecc->armed()) return nullptr;  // every word would have to be looked at
+  const Extent e = BoxExtent(box);
+  BoundsView view;
+  if (BoundsKind(box.ptr, access, &view) != NPU_FAULT_NONE) return nullptr;
+  const Wide end = std::min<Wide>(Wide(view.base) + view.size, Wide(NPU_VA_MASK) + 1);
+  if (e.low < Wide(view.base) || e.high > end) return nullptr;
+  const auto low = static_cast<uint64_t>(e.low), bytes = static_cast<uint64_t>(e.high - e.low);
+  const uint64_t need = PageRights(access);
+  // Rows far apart in small pages: going from row to row is less work than all the pages between them.
+  uint64_t looks = 2 + box.count[1] * box.count[2] * box.count[3];
+  Walk walk{*this, {}};
+  uint8_t* first = nullptr;
+  for (uint64_t done = 0; done < bytes;) {
+    uint64_t rights = 0;
+    const Span piece = walk.Piece(low + done, bytes - done, &rights);
+    if (!piece.host || (rights & need) != need || !looks--) return nullptr;
+    if (!done) first = piece.host;
+    if (piece.host != first + done) return nullptr;
+    done += piece.bytes;
+  }
+  return first + (NPU_PTR_VA(box.ptr) - low);
+}
+
 // The box lies in the buffer.  Looks at the pages of every row; with spans also collects the pieces.
 bool AddressSpace::CheckPages(const Box& box, uint64_t low, uint64_t high, npu_access access, std::vector<Span>* spans,
                               FaultInfo* fault) const {

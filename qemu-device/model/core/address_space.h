@@ -94,6 +94,10 @@ class AddressSpace {
   // next quiescent point.
   bool Resolve(const Box& box, npu_access access, std::vector<Span>* spans, FaultInfo* fault) const;
 
+  // The host address of the box's first byte when all that lies between its lowest and its highest byte is one stretch
+  // of device memory that the access may touch; nullptr: it is not, or not found out cheaply, and Resolve has the answer.
+  uint8_t* ResolveStretch(const Box& box, npu_access access) const;
+
   // For the cores' translation caches.  The bounds check of [ptr, ptr + bytes) alone, and one page alone (bytes = 0 in
   // the answer when there is none).
   bool CheckBounds(uint64_t ptr, uint64_t bytes, npu_access access, BoundsView* view, FaultInfo* fault) const;

@@ -266,6 +266,53 @@ bool Pour(Unit* unit, const std::vector<Span>* src, uint32_t pattern, const std:
   return true;
 }
 
+// What a host asks of its memory before it needs it: beyond a page no hardware looks ahead, and rows are often further
+// apart than that.
+constexpr uint64_t kAhead = 2048;
+constexpr uint64_t kLine = 64;
+
+void Expect(const uint8_t* row, uint64_t bytes) {
+  for (uint64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(row + at);
+}
+
+// Rows of one plane.
+void CopyRows(uint8_t* to, int64_t to_pitch, const uint8_t* from, int64_t from_pitch, uint64_t bytes, uint64_t rows) {
+  const auto flat = static_cast<int64_t>(bytes);
+  if (rows == 1 || (to_pitch == flat && from_pitch == flat)) {
+    std::memcpy(to, from, bytes * rows);
+    return;
+  }
+  const uint64_t ahead = bytes < kAhead ? kAhead / bytes : 0;
+  for (uint64_t r = 0; r < rows; ++r, to += to_pitch, from += from_pitch) {
+    if (ahead && r + ahead < rows) Expect(from + static_cast<int64_t>(ahead) * from_pitch, bytes);
+    std::memcpy(to, from, bytes);
+  }
+}
+
+// A copy between device memory and the core's own SRAM, each side in one stretch of the host's memory.  False: it is
+// not such a one, or it is refused; nothing has happened, and the general way says what is to be said.
+bool CopyStretches(Unit* unit, const Plan& plan) {
+  const bool load = LocalMemory::IsLocal(plan.dst.ptr);
+  const Box& local = load ? plan.dst : plan.src;
+  const Box& away = load ? plan.src : plan.dst;
+  if (LocalMemory::IsLocal(away.ptr) || !ReachesSram(local.ptr)) return false;
+  uint8_t* const there = unit->space->ResolveStretch(away, load ? NPU_ACCESS_READ : NPU_ACCESS_WRITE);
+  if (!there) return false;
+  FaultInfo ignored;
+  uint8_t* const here = unit->local.Resolve(local, load ? NPU_ACCESS_WRITE : NPU_ACCESS_READ, &ignored);
+  if (!here) return false;
+  const Box &to = plan.dst, &from = plan.src;
+  for (uint64_t i3 = 0; i3 < to.count[3]; ++i3) {
+    for (uint64_t i2 = 0; i2 < to.count[2]; ++i2) {
+      const auto x2 = static_cast<int64_t>(i2), x3 = static_cast<int64_t>(i3);
+      CopyRows((load ? here : there) + x2 * to.stride[2] + x3 * to.stride[3], to.stride[1],
+               (load ? there : here) + x2 * from.stride[2] + x3 * from.stride[3], from.stride[1], to.RowBytes(),
+               to.count[1]);
+    }
+  }
+  return true;
+}
+
 bool SameOrFlat(const Box& box, int d, uint64_t run) {
   return box.count[d] == 1 || box.stride[d] == static_cast<int64_t>(run);
 }
@@ -367,6 +414,10 @@ bool ValidateDma(const npu_dma_desc& d, npu_pipe pipe, FaultInfo* fault) {
 
 bool ExecuteDma(Unit* unit, const npu_dma_desc& d, npu_pipe pipe, OpCost* cost, FaultInfo* fault) {
   const Plan plan = MakePlan(d);
+  if (d.op == NPU_DMA_COPY && !plan.pad && CopyStretches(unit, plan)) {
+    if constexpr (kTimed) Charge(unit, d, plan, pipe, false, cost);
+    return true;
+  }
   const bool fill = d.op == NPU_DMA_FILL, convert = d.op == NPU_DMA_CONVERT;
   PeerWindows::Access peer;
   std::vector<Span>& dst = unit->more_spans;

@@ -148,6 +148,51 @@ void TestPagesInTheMiddle(void**) {
   assert_int_equal(last.operand, 1);
 }
 
+// What one stretch of device memory is, and what is left to the general way.
+void TestStretch(void**) {
+  World w;
+  const uint64_t p = w.Buffer(4 * NPU_PAGE_SIZE - 100), va = NPU_PTR_VA(p);
+  Box box;
+  box.ptr = p + 3000;
+  box.count[0] = 1000;
+  box.count[1] = 4;
+  box.stride[1] = 4000;
+  uint8_t* const at = w.At(p);
+  assert_ptr_equal(w.space->ResolveStretch(box, NPU_ACCESS_READ), at + 3000);
+  Box down = box;
+  down.ptr = p + 3000 + 3 * 4000;
+  down.stride[1] = -4000;
+  assert_ptr_equal(w.space->ResolveStretch(down, NPU_ACCESS_WRITE), at + 3000 + 3 * 4000);
+  const auto general = [&](const Box& b) { assert_null(w.space->ResolveStretch(b, NPU_ACCESS_WRITE)); };
+  Box longer = box;
+  longer.stride[1] = 4200;  // 3000 + 3 * 4200 + 1000 is behind the end, by 316
+  general(longer);
+  Box before = box;
+  before.stride[1] = -1001;
+  general(before);
+  general(Box{.ptr = p + (uint64_t{1} << NPU_GEN_SHIFT)});
+  npu_bounds_entry& entry = w.Bounds(static_cast<uint32_t>(NPU_PTR_BUF(p)));
+  entry.ctl &= ~NPU_BOUNDS_WRITE;
+  general(box);
+  entry.ctl |= NPU_BOUNDS_WRITE;
+  // Pages that are not there, in host memory, elsewhere in device memory, or not to be written.
+  uint64_t* const pte = w.Pte(va + 2 * NPU_PAGE_SIZE);
+  const uint64_t good = *pte, address = good & NPU_PTE_ADDR_MASK;
+  const std::initializer_list<uint64_t> elsewhere = {0, kHostBus | kReadWrite | NPU_PTE_VALID | NPU_PTE_HOST,
+                                                     (address + NPU_PAGE_SIZE) | kReadWrite | NPU_PTE_VALID,
+                                                     good & ~uint64_t{NPU_PTE_WRITE}};
+  for (const uint64_t bad : elsewhere) {
+    *pte = bad;
+    general(box);
+  }
+  assert_ptr_equal(w.space->ResolveStretch(box, NPU_ACCESS_READ), at + 3000);
+  *pte = good;
+  assert_true(w.ecc.Inject(NPU_PAGE_SIZE, reinterpret_cast<uint64_t*>(&w.vram[NPU_PAGE_SIZE]), 3, 1));
+  general(box);
+  w.ecc.Disarm();
+  assert_ptr_equal(w.space->ResolveStretch(box, NPU_ACCESS_WRITE), at + 3000);
+}
+
 void TestHostileTables(void**) {
   World w;
   uint8_t b[64] = {};
@@ -322,6 +367,7 @@ int main() {
       cmocka_unit_test(TestCopy),
       cmocka_unit_test(TestKinds),
       cmocka_unit_test(TestPagesInTheMiddle),
+      cmocka_unit_test(TestStretch),
       cmocka_unit_test(TestHostileTables),
       cmocka_unit_test(TestBigPages),
       cmocka_unit_test(TestBusErrors),

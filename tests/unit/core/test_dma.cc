@@ -65,10 +65,13 @@ void TestRandomBoxes(void**) {
   World w;
   Units u(w);
   Random random(2);
-  const uint64_t device = w.Buffer(65536), host = w.Buffer(65536, true);
+  const uint64_t buffers[] = {w.Buffer(65536), w.Buffer(65536), w.Buffer(65536, true)};
+  // The second one's pages are not in the order of their addresses.
+  for (uint64_t at = 0; at < 65536; at += 2 * NPU_PAGE_SIZE)
+    std::swap(*w.Pte(NPU_PTR_VA(buffers[1]) + at), *w.Pte(NPU_PTR_VA(buffers[1]) + at + NPU_PAGE_SIZE));
   for (int round = 0; round < 3000; ++round) {
     const bool in = random.Below(2), fill = random.Below(8) == 0;
-    const uint64_t global = random.Below(3) ? device : host;
+    const uint64_t global = buffers[random.Below(3)];
     npu_dma_desc d{};
     d.op = fill ? NPU_DMA_FILL : NPU_DMA_COPY;
     d.value = static_cast<uint32_t>(random.Next());
@@ -96,9 +99,10 @@ void TestRandomBoxes(void**) {
     if (!in) d.src = kSram + src_at;
     Naive naive;
     const auto copy = [&](uint64_t ptr) {
-      const uint8_t* at =
-          LocalMemory::IsLocal(ptr) ? u.local.sram() : w.At(NPU_PTR_BUF(ptr) == NPU_PTR_BUF(device) ? device : host);
-      return std::vector<uint8_t>(at, at + 65536);
+      if (LocalMemory::IsLocal(ptr)) return std::vector<uint8_t>(u.local.sram(), u.local.sram() + 65536);
+      std::vector<uint8_t> bytes(65536);
+      for (uint64_t at = 0; at < 65536; at += NPU_PAGE_SIZE) std::memcpy(&bytes[at], w.At(global + at), NPU_PAGE_SIZE);
+      return bytes;
     };
     for (size_t i = 0; i < 65536; ++i) u.local.sram()[i] = static_cast<uint8_t>(random.Next());
     naive.dst = copy(d.dst);

@@ -205,22 +205,6 @@ constexpr StoreFn kStore[NPU_DTYPES] = {StoreChunk<0>, StoreChunk<1>, StoreChunk
                                         StoreChunk<4>, StoreChunk<5>, StoreChunk<6>,  StoreChunk<7>,
                                         StoreChunk<8>, StoreChunk<9>, StoreChunk<10>, StoreChunk<11>};
 
-// Position in Kernels::convert, or -1.
-int QuickIndex(uint8_t type) {
-  switch (type) {
-    case NPU_F32:
-      return 0;
-    case NPU_I32:
-      return 1;
-    case NPU_I8:
-      return 2;
-    case NPU_U8:
-      return 3;
-    default:
-      return -1;
-  }
-}
-
 // A kernel that gives the same result, or nullptr.
 RowFn QuickWay(uint8_t dst_type, uint8_t src_type, const Rounding& rounding) {
   const Kernels& k = ActiveKernels();
@@ -228,7 +212,7 @@ RowFn QuickWay(uint8_t dst_type, uint8_t src_type, const Rounding& rounding) {
   if (dst_type == NPU_F32 && k.widen[src_type]) return k.widen[src_type];  // exact: nothing to round
   if (rounding.mode != NPU_ROUND_NEAREST) return nullptr;
   if (src_type == NPU_F32 && k.narrow[dst_type]) return k.narrow[dst_type];
-  const int from = QuickIndex(src_type), to = QuickIndex(dst_type);
+  const int from = KernelIndex(src_type), to = KernelIndex(dst_type);
   return from >= 0 && to >= 0 && from + to ? k.convert[from][to] : nullptr;
 }
 

@@ -38,6 +38,22 @@ inline constexpr bool DtypeIsFloat(uint8_t type) {
   return type <= NPU_F8E5M2;
 }
 
+// Position in Kernels::convert, or -1.
+inline constexpr int KernelIndex(uint8_t type) {
+  switch (type) {
+    case NPU_F32:
+      return 0;
+    case NPU_I32:
+      return 1;
+    case NPU_I8:
+      return 2;
+    case NPU_U8:
+      return 3;
+    default:
+      return -1;
+  }
+}
+
 struct Rounding {
   uint8_t mode = NPU_ROUND_NEAREST;
   bool saturate = false;  // floating-point destinations: the largest number in place of infinity (e4m3: of NaN)

@@ -86,10 +86,15 @@ Outcome Core::Impl::Slice(uint64_t* budget) {
   }
   const uint64_t n = std::min(*budget, kQuiesceInstructions);
   live_pc.store(hart.pc, std::memory_order_relaxed);
+  pipes.ForgetWork();
   const Stop stop = hart.Run(n);
   *budget -= n;
   if (stop == Stop::kBudget) return Outcome::kBudget;
   if (stop == Stop::kEnv) {
+    if (env.at_work_limit) {
+      env.at_work_limit = false;
+      return Outcome::kBudget;
+    }
     if (!env.at_grid_barrier) return Finish();
     env.at_grid_barrier = false;
     return Outcome::kGridBarrier;
@@ -148,6 +153,7 @@ Outcome Core::Run(uint64_t budget) {
     c.quiesce.Pass();
   } while (outcome == Outcome::kBudget && budget);
   if (outcome != Outcome::kBudget && outcome != Outcome::kGridBarrier) c.CloseWindow();
+  c.unit.TrimScratch();
   c.quiesce.Leave();
   if (outcome != Outcome::kBudget) c.live_pc.store(0, std::memory_order_relaxed);
   return outcome;

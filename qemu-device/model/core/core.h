@@ -59,7 +59,8 @@ class Core {
   // a pending abort request.
   void Begin(const LaunchContext& launch, uint32_t block);
 
-  // Runs at most budget instructions.  Quiescent points lie no further than kQuiesceInstructions apart.
+  // Runs at most budget instructions.  Quiescent points lie no further than kQuiesceInstructions and kQuiesceWork
+  // apart; the latter counts like kQuiesceInstructions, so a small budget ends soon whatever the pipes have to do.
   Outcome Run(uint64_t budget);
 
   // After kFault (and after kAborted, as far as known: pc, ra, sp, block, core, kernel, engine): every field but seq,
@@ -92,9 +93,9 @@ class Core {
   // Errors were put into SRAM (Platform::ecc); not while inside Run.
   void CheckSram();
 
-  // For saving and loading a core between blocks: what SRAM and stack hold, and whose it is (nullptr: nobody's, and then
-  // they are as after power-on).  Adopt makes space the owner of what sram() and stack() hold
-  // (which tests and injected errors reach as well).
+  // For saving and loading a core between blocks: what SRAM and stack hold, and whose it is (nullptr: nobody's, and
+  // then they are as after power-on).  Adopt makes space the owner of what sram() and stack() hold (which tests and
+  // injected errors reach as well).
   const AddressSpace* owner() const;
   void Adopt(const AddressSpace* space);
   uint8_t* sram();
@@ -107,5 +108,6 @@ class Core {
 
 inline constexpr uint32_t kSramBytes = 1u << 20;
 inline constexpr uint64_t kQuiesceInstructions = 20000;
+inline constexpr uint64_t kQuiesceWork = 4u << 20;  // of the pipes (Pipes::work): some milliseconds
 
 }  // namespace npu::model

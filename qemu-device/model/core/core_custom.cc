@@ -37,6 +37,13 @@ Custom CoreEnv::Waited(bool ok, uint64_t before) {
   return ok ? Custom::kDone : Custom::kFault;
 }
 
+// The end of an instruction that may have set pipes to work.
+Custom CoreEnv::Worked(Custom done) {
+  if (done != Custom::kDone || pipes_.work() < kQuiesceWork) return done;
+  at_work_limit = true;
+  return Custom::kDoneStop;
+}
+
 bool CoreEnv::ReadDescriptor(uint64_t ptr, uint64_t bytes, npu_pipe pipe, void* out) {
   Box box;
   box.ptr = ptr;
@@ -71,7 +78,7 @@ Custom CoreEnv::Issue(uint32_t pipe, uint64_t ptr) {
   fault = {};
   AddCycles(&hart_->cycles, kTiming.issue_cycles);
   const uint64_t before = hart_->cycles;
-  return Waited(pipes_.Issue(to, &op, &hart_->cycles, &fault), before);
+  return Worked(Waited(pipes_.Issue(to, &op, &hart_->cycles, &fault), before));
 }
 
 Custom CoreEnv::Flag(uint64_t flag, bool wait) {
@@ -86,13 +93,13 @@ Custom CoreEnv::Flag(uint64_t flag, bool wait) {
   if (pipe == NPU_PIPE_SCALAR) {
     const bool ok =
         wait ? pipes_.HartWait(flag, hart_->pc, &hart_->cycles, &fault) : pipes_.HartSet(flag, hart_->cycles, &fault);
-    return Waited(ok, before);
+    return Worked(Waited(ok, before));
   }
   PipeOp op;
   op.kind = wait ? PipeOp::kWaitFlag : PipeOp::kSetFlag;
   op.flag = flag;
   op.pc = hart_->pc;
-  return Waited(pipes_.Issue(pipe, &op, &hart_->cycles, &fault), before);
+  return Worked(Waited(pipes_.Issue(pipe, &op, &hart_->cycles, &fault), before));
 }
 
 Custom CoreEnv::Barrier(uint32_t variant, uint64_t mask) {

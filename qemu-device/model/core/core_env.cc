@@ -56,7 +56,7 @@ void CoreEnv::Begin(const LaunchContext& launch, uint32_t block) {
   block_xyz_[0] = block % gx;
   block_xyz_[1] = block / gx % gy;
   block_xyz_[2] = block / gx / gy;
-  reserved_ = at_grid_barrier = false;
+  reserved_ = at_grid_barrier = at_work_limit = false;
   stalled = 0;
   fault = {};
 }

@@ -65,6 +65,8 @@ class CoreEnv {
   PipeFault fault;
   // The hart stopped at a barrier of all blocks.
   bool at_grid_barrier = false;
+  // The hart stopped because its pipes have worked for long; it goes on with the next instruction.
+  bool at_work_limit = false;
   // Cycles that the hart has waited, of HartState::cycles.
   uint64_t stalled = 0;
 
@@ -146,6 +148,7 @@ class CoreEnv {
   Custom Barrier(uint32_t variant, uint64_t mask);
   Custom Local(uint32_t variant, uint64_t rs1, uint64_t rs2, uint64_t* rd);
   Custom Waited(bool ok, uint64_t before);
+  Custom Worked(Custom done);
   void Record(uint8_t kind, uint16_t detail, uint64_t extra0);
 
   const uint32_t id_;

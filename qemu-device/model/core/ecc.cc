@@ -115,6 +115,7 @@ void Ecc::Load(StateReader& in, const std::function<uint64_t*(uint64_t)>& at) {
   std::lock_guard lock(mutex_);
   errors_.clear();
   events_.clear();
+  Settle();
   in.Io(corrected_);
   in.Io(uncorrected_);
   const uint32_t events = in.U32();

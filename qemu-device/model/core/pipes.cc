@@ -21,6 +21,20 @@ namespace {
   }
 }
 
+// See Pipes::work.  From the descriptor alone, so that a block is cut into the same slices on every host.  The
+// descriptor is valid, so the products are small.
+uint64_t WorkOf(npu_pipe pipe, const PipeOp& op) {
+  if (pipe == NPU_PIPE_MATRIX) return uint64_t{op.matrix.m} * op.matrix.n * op.matrix.k / 16;
+  if (pipe == NPU_PIPE_VECTOR) {
+    const bool sorts = op.vector.op == NPU_V_SORT || op.vector.op == NPU_V_TOPK;
+    return uint64_t{op.vector.rows} * op.vector.cols * (sorts ? 16 : 1);
+  }
+  uint64_t rows = 1;
+  for (int i = 1; i < 4; ++i) rows *= std::max(op.dma.count[i], 1u);
+  const bool converts = op.dma.op == NPU_DMA_CONVERT;
+  return rows * 8 + rows * op.dma.count[0] / (converts ? 1 : 64);
+}
+
 }  // namespace
 
 void Pipes::Reset() {
@@ -105,6 +119,7 @@ bool Pipes::Work(npu_pipe pipe, const PipeOp& op, PipeFault* fault) {
   OpCost cost;
   bool ok = false;
   uint64_t* busy = nullptr;
+  work_ += WorkOf(pipe, op);
   switch (pipe) {
     case NPU_PIPE_MATRIX:
       ok = ExecuteMatrix(unit_, op.matrix, &cost, &fault->info);

@@ -54,6 +54,11 @@ class Pipes {
   // The hart waits until the pipes in mask (bit = enum npu_pipe) are idle; at the end of a block, all of them.
   bool Drain(uint64_t mask, uint64_t* clock, PipeFault* fault);
 
+  // How much the operations carried out since the last ForgetWork have given the host to do, roughly in the time of a
+  // scalar instruction: whoever runs the hart must come up for air however large its operations are.
+  uint64_t work() const { return work_; }
+  void ForgetWork() { work_ = 0; }
+
   static bool ValidFlag(uint64_t flag);
   static uint8_t EngineOf(npu_pipe pipe) { return static_cast<uint8_t>(uint32_t{pipe} + NPU_ENGINE_SCALAR); }
 
@@ -78,6 +83,7 @@ class Pipes {
   void SetFlag(uint64_t flag, uint64_t time);
 
   Unit* const unit_;
+  uint64_t work_ = 0;
   Pipe pipes_[NPU_PIPES];
   Flag flags_[NPU_PIPES][NPU_PIPES][NPU_FLAG_IDS];
 };

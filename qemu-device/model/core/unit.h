@@ -27,6 +27,16 @@ struct Unit {
   // Scratch, so that operations do not allocate.
   std::vector<Span> spans, more_spans;
   std::vector<uint8_t> stage, converted;
+  // A program may choose operations that need much of it; a core that stands still keeps no more than this.
+  static constexpr size_t kKeptBytes = 4u << 20;
+  void TrimScratch() {
+    if ((spans.capacity() + more_spans.capacity()) * sizeof(Span) > kKeptBytes) Free(&spans), Free(&more_spans);
+    if (stage.capacity() + converted.capacity() > kKeptBytes) Free(&stage), Free(&converted);
+  }
+  template <class T>
+  static void Free(std::vector<T>* scratch) {
+    std::vector<T>().swap(*scratch);
+  }
   LargePages<GemmScratch> gemm{static_cast<GemmScratch*>(AllocateLargePages(sizeof(GemmScratch)))};
 };
 

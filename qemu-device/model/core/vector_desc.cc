@@ -25,22 +25,6 @@ bool TakesCount(VectorShape shape) {
          shape == VectorShape::kGatherRows || shape == VectorShape::kPad;
 }
 
-// Position in Kernels::convert, or -1.
-int ConvertIndex(uint8_t type) {
-  switch (type) {
-    case NPU_F32:
-      return 0;
-    case NPU_I32:
-      return 1;
-    case NPU_I8:
-      return 2;
-    case NPU_U8:
-      return 3;
-    default:
-      return -1;
-  }
-}
-
 // Moves elements of a type as they are; nullptr for i4, which has no address of its own.
 RowFn MoveOf(const Kernels& k, uint8_t type) {
   switch (DtypeBits(type)) {
@@ -56,7 +40,7 @@ RowFn MoveOf(const Kernels& k, uint8_t type) {
 }
 
 bool PlanSelect(const Kernels& k, const npu_vector_desc& d, RowPlan* plan) {
-  const int mask = ConvertIndex(d.src_type);
+  const int mask = KernelIndex(d.src_type);
   switch (DtypeBits(d.dst_type)) {
     case 32:
       plan->fn = k.f32[NPU_V_SELECT];
@@ -81,7 +65,7 @@ bool PlanCompare(const Kernels& k, const npu_vector_desc& d, RowPlan* plan) {
   plan->fn = d.src_type == NPU_I32 ? k.i32[d.op] : k.f32[d.op];
   if (half) plan->load[1] = plan->load[2] = k.widen[d.src_type];
   // The masks are 0 or 1 of i32 at first.
-  const int to = ConvertIndex(d.dst_type);
+  const int to = KernelIndex(d.dst_type);
   if (to >= 0) {
     plan->store[0] = k.convert[1][to];
     return true;

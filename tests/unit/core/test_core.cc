@@ -420,6 +420,34 @@ void TestAbortAndBudget(void**) {
   assert_int_equal(r.Poke(kPokeNothing), Outcome::kDone);
 }
 
+// A program of few instructions may have the pipes do work for minutes; the core comes up for air all the same, at the
+// same places every time, and that changes nothing.
+void TestLargeOperations(void**) {
+  constexpr uint64_t kOps = 12;
+  Rig r;
+  npu_dma_desc d{};  // the largest fill there is: all of SRAM but the descriptor's page, 64 times
+  d.op = NPU_DMA_FILL;
+  d.dst = kSram + NPU_PAGE_SIZE;
+  d.count[0] = kSramBytes - NPU_PAGE_SIZE;
+  d.count[1] = 64;
+  d.value = 0x01020304;
+  r.Tell(kPokeIssueMany, kSram, kOps << 3 | NPU_PIPE_DMA_IN);
+  uint64_t first = 0;
+  for (int round = 0; round < 2; ++round) {
+    r.core.Begin(r.launch, 0);
+    std::memcpy(r.core.sram(), &d, sizeof(d));
+    assert_int_equal(r.core.Run(kQuiesceInstructions), Outcome::kBudget);
+    const uint64_t instructions = r.core.cost().instructions;
+    assert_in_range(instructions, 1, 100);
+    if (round) assert_int_equal(instructions, first);
+    first = instructions;
+    // A request is seen at that place.
+    if (round) r.core.RequestAbort();
+    assert_int_equal(r.core.Run(UINT64_MAX), round ? Outcome::kAborted : Outcome::kDone);
+    if (!round) assert_int_equal(r.core.cost().bytes_local, kOps * d.count[0] * d.count[1]);
+  }
+}
+
 // Page tables change under a running core: after the acknowledgement the old page is never touched again.
 void TestShootdown(void**) {
   Rig r;
@@ -556,11 +584,22 @@ void TestIntrinsics(void**) {
 
 int main() {
   const CMUnitTest tests[] = {
-      cmocka_unit_test(TestScalarMemory), cmocka_unit_test(TestScalarFaults),  cmocka_unit_test(TestExecutionFaults),
-      cmocka_unit_test(TestDeadlocks),    cmocka_unit_test(TestHeldOperation), cmocka_unit_test(TestLocalBounds),
-      cmocka_unit_test(TestCsrs),         cmocka_unit_test(TestGridBarrier),   cmocka_unit_test(TestExactCounters),
-      cmocka_unit_test(TestTile),         cmocka_unit_test(TestScrub),         cmocka_unit_test(TestAbortAndBudget),
-      cmocka_unit_test(TestShootdown),    cmocka_unit_test(TestIntrinsics),    cmocka_unit_test(TestPeerWindowsClose),
+      cmocka_unit_test(TestScalarMemory),
+      cmocka_unit_test(TestScalarFaults),
+      cmocka_unit_test(TestExecutionFaults),
+      cmocka_unit_test(TestDeadlocks),
+      cmocka_unit_test(TestHeldOperation),
+      cmocka_unit_test(TestLocalBounds),
+      cmocka_unit_test(TestCsrs),
+      cmocka_unit_test(TestGridBarrier),
+      cmocka_unit_test(TestExactCounters),
+      cmocka_unit_test(TestTile),
+      cmocka_unit_test(TestScrub),
+      cmocka_unit_test(TestAbortAndBudget),
+      cmocka_unit_test(TestLargeOperations),
+      cmocka_unit_test(TestShootdown),
+      cmocka_unit_test(TestIntrinsics),
+      cmocka_unit_test(TestPeerWindowsClose),
   };
   return cmocka_run_group_tests_name("core.core", tests, nullptr, nullptr);
 }

@@ -104,6 +104,9 @@ extern "C" __attribute__((section(".entry"), used)) void poke(const PokeArgs* p)
     case kPokeIssue:
       Issue(p->b, reinterpret_cast<const void*>(p->a));
       break;
+    case kPokeIssueMany:
+      for (uint64_t i = 0; i < p->b >> 3; ++i) Issue(p->b & 7, reinterpret_cast<const void*>(p->a));
+      break;
     case kPokeHartWait:
       asm volatile(".insn r 0x0b, 2, 0, x0, %0, x0" ::"r"(p->a) : "memory");
       break;

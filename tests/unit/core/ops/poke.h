@@ -25,6 +25,7 @@ enum PokeWhat {
   kPokeSum,          // out[0] = sum of b u32 at a
   kPokeCsrs,         // out[0..12] = the core's CSRs
   kPokeIssue,        // pipe b, descriptor at a
+  kPokeIssueMany,    // pipe b & 7, descriptor at a, b >> 3 times
   kPokeHartWait,     // wait_flag a
   kPokePipeWait,     // wait_flag DMA_IN -> vector, then end
   kPokePipeBarrier,  // the same, then a barrier

@@ -30,6 +30,7 @@ static struct npu_model *npu_model_enter(NpuState *s)
 {
     npu_thread_is_qemus();
     qatomic_inc(&s->users);
+    smp_mb(); /* pairs with the one in npu_destroy_model */
     return qatomic_read(&s->model);
 }
 
@@ -113,6 +114,11 @@ static void npu_irq_bh(void *opaque)
     }
 }
 
+static void npu_pause_model(NpuState *s)
+{
+    s->api->pause(s->model);
+}
+
 /* The model runs while the machine runs and the function is in D0. */
 static void npu_update_run_state(NpuState *s, bool machine_runs)
 {
@@ -126,7 +132,9 @@ static void npu_update_run_state(NpuState *s, bool machine_runs)
     }
     trace_npu_pause(s->name, pause);
     if (pause) {
-        s->api->pause(s->model);
+        npu_wait_for_model(s, npu_pause_model);
+        /* What the model raised before belongs before the pause, and into a snapshot's guest. */
+        npu_irq_bh(s);
     } else {
         s->api->resume(s->model);
     }
@@ -135,6 +143,7 @@ static void npu_update_run_state(NpuState *s, bool machine_runs)
 
 void npu_power_changed(NpuState *s)
 {
+    npu_calls_look(s);
     npu_update_run_state(s, runstate_is_running());
 }
 
@@ -163,6 +172,16 @@ static void npu_write_config(PCIDevice *dev, uint32_t addr, uint32_t val, int le
     npu_power_changed(s);
 }
 
+static void npu_reset_function(NpuState *s)
+{
+    s->api->reset(s->model, NPU_MODEL_RESET_FLR);
+}
+
+static void npu_reset_all(NpuState *s)
+{
+    s->api->reset(s->model, NPU_MODEL_RESET_COLD);
+}
+
 /*
  * A function-level reset keeps device memory, every other reset (of the bus, of the machine) is a
  * power-on.  A device that the guest never saw is as after power-on already; the reset at the
@@ -181,7 +200,7 @@ static void npu_reset_hold(NPU_RESET_HOLD_ARGS)
     }
     if (s->touched) {
         trace_npu_reset(s->name, flr ? "function" : "cold");
-        s->api->reset(s->model, flr ? NPU_MODEL_RESET_FLR : NPU_MODEL_RESET_COLD);
+        npu_wait_for_model(s, flr ? npu_reset_function : npu_reset_all);
     }
     s->touched = s->touched && flr;
     /* The model is quiet: what it raised before belongs to the life that has ended. */
@@ -250,12 +269,16 @@ static bool npu_create_model(NpuState *s, Error **errp)
     return true;
 }
 
+static void npu_destroy_dying(NpuState *s)
+{
+    s->api->destroy(s->dying);
+}
+
 /* No register access and no thread is inside the model when this returns. */
 static void npu_destroy_model(NpuState *s)
 {
-    struct npu_model *model = s->model;
-
-    if (!model) {
+    s->dying = s->model;
+    if (!s->dying) {
         return;
     }
     qatomic_set(&s->model, NULL);
@@ -263,7 +286,8 @@ static void npu_destroy_model(NpuState *s)
     while (qatomic_read(&s->users)) {
         cpu_relax(); /* the rest of one register access, which never waits */
     }
-    s->api->destroy(model);
+    npu_wait_for_model(s, npu_destroy_dying);
+    s->dying = NULL;
     QLIST_REMOVE(s, next);
 }
 
@@ -340,6 +364,8 @@ static void npu_exit(PCIDevice *dev)
         s->vm_state = NULL;
     }
     npu_destroy_model(s);
+    npu_state_drop(s);
+    npu_calls_exit(s);
     if (s->irq_bh) {
         qemu_bh_delete(s->irq_bh);
         s->irq_bh = NULL;
@@ -372,6 +398,7 @@ static void npu_realize(PCIDevice *dev, Error **errp)
     }
     s->name = g_strdup(DEVICE(dev)->id ?: TYPE_NPU);
     s->irq_bh = qemu_bh_new(npu_irq_bh, s);
+    npu_calls_init(s);
     if (!npu_init_bars(s, errp) || !npu_init_capabilities(s, errp) || !npu_create_model(s, errp)) {
         npu_exit(dev);
         return;

@@ -7,7 +7,8 @@
  * Locks.  Everything that changes the model's life (realize, reset, pause, resume, exit) happens
  * under QEMU's big lock, and waits for the model's threads with that lock held.  That cannot
  * deadlock, because no host operation ever takes the big lock: DMA is refused when it would hit
- * anything but RAM, and interrupts go through a bottom half.
+ * anything but RAM, and interrupts go through a bottom half.  Behind an IOMMU host operations need
+ * the big lock, so whoever holds it carries them out (npu_calls.c).
  */
 #ifndef HW_NPU_H
 #define HW_NPU_H
@@ -20,6 +21,10 @@
 OBJECT_DECLARE_SIMPLE_TYPE(NpuState, NPU)
 
 QEMU_BUILD_BUG_ON(NPU_NUM_VECTORS > 64); /* NpuState.pending */
+
+typedef struct NpuRequest NpuRequest;
+/* A host operation: 0, or -1 for a bus error. */
+typedef int NpuCall(NpuState *s, void *args);
 
 struct NpuState {
     PCIDevice parent_obj;
@@ -34,6 +39,7 @@ struct NpuState {
      * with users raised, and who takes it away waits until users is 0.
      */
     struct npu_model *model;
+    struct npu_model *dying; /* while it is destroyed */
     int users;
 
     /* Under the big lock. */
@@ -52,6 +58,16 @@ struct NpuState {
     uint32_t link_corrected;
     uint32_t link_uncorrected;
     QEMUBH *irq_bh;
+
+    /*
+     * Behind an IOMMU: see npu_calls.c.  Written under the big lock, before the guest can have
+     * turned bus mastering on.
+     */
+    bool translated;
+    QemuMutex calls_lock; /* guards calls; taken with or without the big lock, held for moments */
+    QemuCond calls_changed;
+    QSIMPLEQ_HEAD(, NpuRequest) calls;
+    QEMUBH *calls_bh;
 
     /* The model's state on its way in or out, under the big lock; else NULL and 0. */
     uint8_t *snapshot;
@@ -73,11 +89,23 @@ extern const struct npu_model_host_ops npu_host_ops;
 /* A thread of QEMU enters the glue: it is known to RCU already. */
 void npu_thread_is_qemus(void);
 
+/* npu_calls.c: the big lock for host operations, where they need it. */
+/* On any thread: carries out call, on this thread or on one that has the big lock. */
+int npu_call(NpuState *s, NpuCall *call, void *args);
+/* Under the big lock: calls what, which may wait for threads of the model that are in npu_call. */
+void npu_wait_for_model(NpuState *s, void (*what)(NpuState *s));
+/* Under the big lock: there may be an IOMMU now. */
+void npu_calls_look(NpuState *s);
+void npu_calls_init(NpuState *s);
+void npu_calls_exit(NpuState *s);
+
 /* npu.c: the function may have gone to another power state. */
 void npu_power_changed(NpuState *s);
 
 /* npu_state.c: snapshots and migration.  Before the pause that comes with the machine's stop. */
 void npu_state_stopping(NpuState *s);
+/* Forgets bytes on their way in or out.  opaque: the NpuState. */
+int npu_state_drop(void *opaque);
 extern const VMStateDescription npu_vmstate;
 
 /* npu_qom.c: the properties that show the device's state. */

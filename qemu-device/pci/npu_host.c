@@ -3,10 +3,10 @@
  * What the model's threads may do outside the model: reach guest memory, raise interrupts, say
  * something.
  *
- * None of this takes the big lock (see npu.h).  Guest memory is reached through the function's own
- * address space, so that bus-master enable and a virtual IOMMU are honoured, and only where it is
- * RAM: memory of another device's BAR counts if RAM backs it.  Registers of devices are out of
- * reach, which also rules out that DMA comes back to us.
+ * None of this takes the big lock (see npu.h and npu_calls.c).  Guest memory is reached through the
+ * function's own address space, so that bus-master enable and a virtual IOMMU are honoured, and
+ * only where it is RAM: memory of another device's BAR counts if RAM backs it.  Registers of
+ * devices are out of reach, which also rules out that DMA comes back to us.
  */
 #include "npu.h"
 #include "qemu/bswap.h"
@@ -51,15 +51,24 @@ static void npu_thread_enter(void)
     npu_thread = THREAD_REGISTERED;
 }
 
-static int npu_dma(NpuState *s, uint64_t bus, void *buf, uint64_t bytes, DMADirection dir)
+/* One access, as npu_call takes it. */
+typedef struct NpuAccess {
+    uint64_t bus;
+    void *buf;
+    uint64_t bytes;
+    DMADirection dir;
+    uint64_t value;     /* to be stored; or what was loaded */
+    uint64_t *expected; /* of a compare and exchange */
+} NpuAccess;
+
+static int npu_dma(NpuState *s, void *args)
 {
+    NpuAccess *a = args;
+
     npu_thread_enter();
-    if (bus + bytes < bus) {
-        trace_npu_dma_error(s->name, bus, bytes, dir == DMA_DIRECTION_FROM_DEVICE);
-        return -1;
-    }
-    if (pci_dma_rw(PCI_DEVICE(s), bus, buf, bytes, dir, npu_attrs) != MEMTX_OK) {
-        trace_npu_dma_error(s->name, bus, bytes, dir == DMA_DIRECTION_FROM_DEVICE);
+    if (a->bus + a->bytes < a->bus ||
+        pci_dma_rw(PCI_DEVICE(s), a->bus, a->buf, a->bytes, a->dir, npu_attrs) != MEMTX_OK) {
+        trace_npu_dma_error(s->name, a->bus, a->bytes, a->dir == DMA_DIRECTION_FROM_DEVICE);
         return -1;
     }
     return 0;
@@ -67,12 +76,17 @@ static int npu_dma(NpuState *s, uint64_t bus, void *buf, uint64_t bytes, DMADire
 
 static int npu_dma_read(void *opaque, uint64_t bus, void *dst, uint64_t bytes)
 {
-    return npu_dma(opaque, bus, dst, bytes, DMA_DIRECTION_TO_DEVICE);
+    NpuAccess a = {.bus = bus, .buf = dst, .bytes = bytes, .dir = DMA_DIRECTION_TO_DEVICE};
+
+    return npu_call(opaque, npu_dma, &a);
 }
 
 static int npu_dma_write(void *opaque, uint64_t bus, const void *src, uint64_t bytes)
 {
-    return npu_dma(opaque, bus, (void *)src, bytes, DMA_DIRECTION_FROM_DEVICE);
+    NpuAccess a = {
+        .bus = bus, .buf = (void *)src, .bytes = bytes, .dir = DMA_DIRECTION_FROM_DEVICE};
+
+    return npu_call(opaque, npu_dma, &a);
 }
 
 /*
@@ -130,64 +144,89 @@ static int npu_word_failed(NpuState *s, uint64_t bus, unsigned size, bool is_wri
     return -1;
 }
 
-static int npu_dma_store64(void *opaque, uint64_t bus, uint64_t value)
+static int npu_store64(NpuState *s, void *args)
 {
-    NpuState *s = opaque;
+    NpuAccess *a = args;
     uint64_t *word;
 
     npu_thread_enter();
     RCU_READ_LOCK_GUARD();
-    word = npu_map_word(s, bus, sizeof(*word));
+    word = npu_map_word(s, a->bus, sizeof(*word));
     if (!word) {
-        return npu_word_failed(s, bus, sizeof(*word), true);
+        return npu_word_failed(s, a->bus, sizeof(*word), true);
     }
     /* What the device wrote before must be seen before this value is: it is a fence. */
-    qatomic_store_release(word, cpu_to_le64(value));
+    qatomic_store_release(word, cpu_to_le64(a->value));
     npu_unmap_word(s, word, sizeof(*word));
+    return 0;
+}
+
+static int npu_dma_store64(void *opaque, uint64_t bus, uint64_t value)
+{
+    NpuAccess a = {.bus = bus, .value = value};
+
+    return npu_call(opaque, npu_store64, &a);
+}
+
+static int npu_load64(NpuState *s, void *args)
+{
+    NpuAccess *a = args;
+    uint64_t *word;
+
+    npu_thread_enter();
+    RCU_READ_LOCK_GUARD();
+    word = npu_ram_word(s, a->bus, sizeof(*word), false);
+    if (!word) {
+        return npu_word_failed(s, a->bus, sizeof(*word), false);
+    }
+    a->value = le64_to_cpu(qatomic_load_acquire(word));
     return 0;
 }
 
 static int npu_dma_load64(void *opaque, uint64_t bus, uint64_t *value)
 {
-    NpuState *s = opaque;
-    uint64_t *word;
+    NpuAccess a = {.bus = bus};
+
+    if (npu_call(opaque, npu_load64, &a)) {
+        return -1;
+    }
+    *value = a.value;
+    return 0;
+}
+
+static int npu_cmpxchg(NpuState *s, void *args)
+{
+    NpuAccess *a = args;
+    void *word;
 
     npu_thread_enter();
     RCU_READ_LOCK_GUARD();
-    word = npu_ram_word(s, bus, sizeof(*word), false);
+    word = npu_map_word(s, a->bus, a->bytes);
     if (!word) {
-        return npu_word_failed(s, bus, sizeof(*word), false);
+        return npu_word_failed(s, a->bus, a->bytes, true);
     }
-    *value = le64_to_cpu(qatomic_load_acquire(word));
+    if (a->bytes == 8) {
+        uint64_t old = cpu_to_le64(*a->expected);
+
+        *a->expected = le64_to_cpu(qatomic_cmpxchg((uint64_t *)word, old, cpu_to_le64(a->value)));
+    } else {
+        uint32_t old = cpu_to_le32(*a->expected);
+
+        *a->expected = le32_to_cpu(qatomic_cmpxchg((uint32_t *)word, old, cpu_to_le32(a->value)));
+    }
+    npu_unmap_word(s, word, a->bytes);
     return 0;
 }
 
 static int npu_dma_cmpxchg(void *opaque, uint64_t bus, uint64_t *expected, uint64_t desired,
                            unsigned size)
 {
-    NpuState *s = opaque;
-    void *word;
+    NpuAccess a = {.bus = bus, .bytes = size, .value = desired, .expected = expected};
 
     if (size != 4 && size != 8) {
-        return npu_word_failed(s, bus, size, true);
+        return npu_word_failed(opaque, bus, size, true);
     }
-    npu_thread_enter();
-    RCU_READ_LOCK_GUARD();
-    word = npu_map_word(s, bus, size);
-    if (!word) {
-        return npu_word_failed(s, bus, size, true);
-    }
-    if (size == 8) {
-        uint64_t old = cpu_to_le64(*expected);
-
-        *expected = le64_to_cpu(qatomic_cmpxchg((uint64_t *)word, old, cpu_to_le64(desired)));
-    } else {
-        uint32_t old = cpu_to_le32(*expected);
-
-        *expected = le32_to_cpu(qatomic_cmpxchg((uint32_t *)word, old, cpu_to_le32(desired)));
-    }
-    npu_unmap_word(s, word, size);
-    return 0;
+    return npu_call(opaque, npu_cmpxchg, &a);
 }
 
 static void npu_msix(void *opaque, unsigned vector)

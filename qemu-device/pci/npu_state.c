@@ -19,17 +19,20 @@
 /* No state has more: 64 cores with all of their SRAM. */
 #define NPU_SNAPSHOT_MAX (256 * MiB)
 
+static void npu_drain(NpuState *s)
+{
+    trace_npu_drain(s->name, s->api->drain(s->model, NPU_DRAIN_MS));
+}
+
 void npu_state_stopping(NpuState *s)
 {
-    bool between = s->api->drain(s->model, NPU_DRAIN_MS);
-
-    trace_npu_drain(s->name, between);
+    npu_wait_for_model(s, npu_drain);
     if (memory_region_get_dirty_log_mask(&s->memory)) {
         memory_region_set_dirty(&s->memory, 0, s->memory_bytes);
     }
 }
 
-static int npu_state_drop(void *opaque)
+int npu_state_drop(void *opaque)
 {
     NpuState *s = opaque;
 

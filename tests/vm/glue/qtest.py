@@ -44,9 +44,10 @@ class Vm:
     def __init__(self, qemu, run_dir, arguments, log, fresh=True, environment=()):
         qtest, qmp = os.path.join(run_dir, "qtest"), os.path.join(run_dir, "qmp")
         self.log, self.events = log, []
+        accelerator = [] if "-accel" in arguments else ["-accel", "qtest"]
         with open(log, "w", encoding="utf-8") as out:
             self.process = subprocess.Popen(
-                [qemu, "-nodefaults", "-no-user-config", "-display", "none", "-accel", "qtest", "-m", "64M", "-bios", BIOS, "-L", "/usr/share/qemu",
+                [qemu, "-nodefaults", "-no-user-config", "-display", "none", *accelerator, "-m", "64M", "-bios", BIOS, "-L", "/usr/share/qemu",
                  "-qtest", f"unix:{qtest},server=on,wait=off", "-qtest-log", "none", "-qmp",
                  f"unix:{qmp},server=on,wait=off", "-d", "guest_errors"] + arguments, stdout=out, stderr=out,
                 env={**os.environ, **dict(environment)})

@@ -196,7 +196,10 @@ def guest_errors(vm):
     assert "npu0: interrupt vector 32" in vm.text(), "a vector outside the table is logged"
 
 
-def iommu(vm):
+VTD = 0xFED90000  # registers of the IOMMU
+
+
+def iommu_on(vm):
     """Device address 0x5000 is mapped to guest memory, nothing else is."""
     root, context, tables, devfn = 0x100000, 0x101000, (0x102000, 0x103000, 0x104000), 4 << 3
     vm.write(root, 8, context | 1)
@@ -205,10 +208,13 @@ def iommu(vm):
     vm.write(tables[0], 8, tables[1] | 3)
     vm.write(tables[1], 8, tables[2] | 3)
     vm.write(tables[2] + 8 * 5, 8, RAM | 3)
-    vtd = 0xFED90000
-    vm.write(vtd + 0x20, 8, root)
-    vm.write(vtd + 0x18, 4, 1 << 30)  # take the root table
-    vm.write(vtd + 0x18, 4, 1 << 31)  # translate
+    vm.write(VTD + 0x20, 8, root)
+    vm.write(VTD + 0x18, 4, 1 << 30)  # take the root table
+    vm.write(VTD + 0x18, 4, 1 << 31)  # translate
+
+
+def iommu(vm):
+    iommu_on(vm)
     npu = Npu(vm)
     vm.write(RAM, 8, 0)
     expect(npu.do(STORE64, 0x5000, value=77), 0, "store through the mapping")
@@ -218,6 +224,44 @@ def iommu(vm):
     all_dma_fails(npu, 0x6000, "not mapped")
     all_dma_fails(npu, RAM, "guest memory by its own address")
     expect(vm.read(0x6000, 8), 42, "memory at the unmapped address")
+
+
+def iommu_interrupt(vm):
+    """
+    The IOMMU tells of a refused access by an interrupt, from within the access.  With a CPU that runs (TCG), QEMU
+    insists on the big lock for that, and ends if a thread of the model comes without.
+    """
+    iommu_on(vm)
+    vm.write(VTD + 0x3C, 4, 0x400)  # fault events: an NMI to CPU 0
+    vm.write(VTD + 0x40, 4, 0xFEE00000)
+    vm.write(VTD + 0x38, 4, 0)  # unmasked
+    npu = Npu(vm)
+    for op in (READ, WRITE, STORE64, LOAD64, CMPXCHG8):
+        expect(npu.do(op, 0x6000), FAILED, f"operation {op} on what is not mapped")
+        expect(vm.read(VTD + 0x34, 4) & 2, 2, "a fault is recorded")
+        vm.write(VTD + 0x22C, 4, 1 << 31)  # taken note of, so that the next one interrupts again
+        expect(vm.read(VTD + 0x34, 4) & 2, 0, "a fault is recorded no more")
+    # A pause, which holds the big lock, waits for accesses under way: all of them end.
+    done = npu.get(OP)
+    for value in range(1, 21):
+        npu.start(STORE64, 0x5000, value)
+        vm.qmp("stop")
+        vm.qmp("cont")
+        vm.until("the access under way at a stop", lambda: npu.get(OP) == done + value)  # noqa: B023
+        expect((npu.get(RESULT), vm.read(RAM, 8)), (0, value), "its result")
+    npu.start(STORE64, 0x5000, 99)
+    npu.config.set(npu.config.capability(0x10) + 8, 2, 1 << 15)
+    npu.enable()
+    expect(npu.get(FLRS), 1, "function-level resets")
+    expect(npu.do(STORE64, 0x5000, 100), 0, "an access after the reset")
+
+
+def halting_rom():
+    """Firmware that does nothing: the CPU halts at once, and after each interrupt."""
+    path = os.path.join(LOGS, "halt.rom")
+    with open(path, "wb") as rom:
+        rom.write(b"\xf4" * 0xFFF0 + b"\xf4\xeb\xfd" + b"\xf4" * 13)
+    return path
 
 
 ONE, TWO = npu_args(), npu_args() + npu_args(1, 5)
@@ -237,6 +281,8 @@ CASES = [
     ("stop and continue", stop_and_continue, ONE),
     ("guest errors are logged", guest_errors, ONE),
     ("a virtual IOMMU is honoured", iommu, ["-device", "intel-iommu"] + ONE),
+    ("a virtual IOMMU may interrupt", iommu_interrupt,
+     ["-accel", "tcg", "-bios", halting_rom(), "-device", "intel-iommu"] + ONE),
 ]
 CASES += pcie_cases.CASES + state_cases.CASES
 

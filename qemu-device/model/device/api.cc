@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 
 #include "device/device.h"
@@ -69,7 +70,12 @@ int Load(npu_model* m, const void* data, size_t bytes, char* err, size_t err_byt
 }
 
 size_t Describe(npu_model* m, char* text, size_t bytes) {
-  std::string all = m->device->Describe();
+  std::string all;
+  try {
+    all = m->device->Describe();
+  } catch (const std::bad_alloc&) {
+    // Nothing to show, then.
+  }
   if (text && bytes) {
     size_t n = std::min(bytes - 1, all.size());
     std::memcpy(text, all.data(), n);

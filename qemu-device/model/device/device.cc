@@ -156,7 +156,7 @@ void Device::CarryOutRequests() {
   dispatcher_->Pause();
   if (disarm) ecc_.Disarm();
   PlaceFlaws(flaws);
-  if (!paused_) dispatcher_->Resume();
+  if (!paused_) dispatcher_->Continue();
 }
 
 // Some word with an error was read.
@@ -176,7 +176,7 @@ void Device::ResetAll() {
     flaws_.clear();
   }
   ecc_.Reset(false);
-  if (!paused_) dispatcher_->Resume();
+  if (!paused_) dispatcher_->Continue();
 }
 
 void Device::ResetRegisters() {

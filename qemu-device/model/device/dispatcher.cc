@@ -42,10 +42,11 @@ void Dispatcher::Pause() {
   park_.wait(lock, [this] { return parked_ == workers_.size(); });
 }
 
-void Dispatcher::Resume() {
+void Dispatcher::Go(bool end_drain) {
   {
     std::lock_guard lock(mu_);
-    paused_ = draining_ = false;
+    paused_ = false;
+    if (end_drain) draining_ = false;
   }
   park_.notify_all();
   wake_.WakeAll();
@@ -281,7 +282,8 @@ void Dispatcher::Doorbell(uint32_t queue, uint64_t offset, uint64_t value, unsig
 }
 
 // A request is finished when every engine that was at work when it came has been at a quiescent point since: what an
-// engine looks up later, it looks up in the new tables.
+// engine looks up later, it looks up in the new tables.  Whoever writes requests faster than engines come to such a
+// point gets them acknowledged together, by what the last of them waits for.
 void Dispatcher::InvalidateTranslations(uint32_t context) {
   {
     std::lock_guard lock(mu_);
@@ -297,7 +299,10 @@ void Dispatcher::InvalidateTranslations(uint32_t context) {
     };
     for (auto& unit : units_) note(unit->core.quiesce());
     for (auto& worker : workers_) note(worker->quiesce);
-    tlb_waits_.push_back(std::move(wait));
+    if (tlb_waits_.size() < kTlbWaits)
+      tlb_waits_.push_back(std::move(wait));
+    else
+      tlb_waits_.back() = std::move(wait);
     tlb_pending_.store(true, std::memory_order_seq_cst);
   }
   CollectTlbAcks();

@@ -33,6 +33,7 @@ inline constexpr uint32_t kCopyEngines = 2;
 inline constexpr uint32_t kPacketsAClaim = 64;
 inline constexpr uint32_t kChain = 32;  // tasks that a worker may do in a row that follow from each other
 inline constexpr std::chrono::nanoseconds kSpin{5000};
+inline constexpr size_t kTlbWaits = 64;  // requests that are acknowledged one by one; more than those, together
 
 class StateReader;
 class StateWriter;
@@ -55,11 +56,13 @@ class Dispatcher {
   Dispatcher(const DispatcherConfig& config, DeviceBus& bus);
   ~Dispatcher();  // stops the workers
 
-  // After Pause no worker touches memory or calls back.  Pause, Resume and Reset not beside each other.
+  // After Pause no worker touches memory or calls back.  Pause, Continue, Resume and Reset not beside each other.
+  // Continue leaves a drain as it is: somebody else may be waiting for it.
   void Pause();
-  void Resume();
+  void Continue() { Go(false); }
+  void Resume() { Go(true); }
   void Reset();  // only while paused: power-on state
-  // Starts no more blocks until Pause or Resume, and waits for those begun; false when they did not end in time.
+  // Starts no more blocks until Resume, and waits for those begun; false when they did not end in time.
   bool Drain(std::chrono::milliseconds limit);
   // snapshot.cc; only while paused.  CanSave: nullptr, or why not.  Load comes after Reset; a Reset must follow when it
   // fails.
@@ -129,6 +132,7 @@ class Dispatcher {
   };
 
   // dispatcher.cc: workers and scheduling
+  void Go(bool end_drain);
   void WorkerMain(Worker& worker);
   bool Pick(Task* task);
   bool PickSlot(Task* task);
@@ -260,7 +264,7 @@ class Dispatcher {
   bool exit_ = false;
   std::condition_variable park_;  // paused_, exit_ or parked_ changed
 
-  // Guards tlb_waits_.  Taken alone.
+  // Guards tlb_waits_.  Taken alone, or inside of mu_.
   std::mutex tlb_mu_;
   std::deque<TlbWait> tlb_waits_;
   std::atomic<uint32_t> tlb_req_{0}, tlb_ack_{0};

@@ -7,16 +7,17 @@
 
 namespace npu::model {
 
+// Host threads may be ringing meanwhile: a flag and the count of flags change together, so that they agree in the end.
 void Doorbells::Reset() {
-  for (Door& door : doors_) {
+  for (uint32_t queue = 0; queue < doors_.size(); ++queue) {
+    Door& door = doors_[queue];
     door.dead.store(true);
     door.slot.store(-1);
     door.wptr.store(0);
-    door.starving.store(false);
+    SetStarving(queue, false);
   }
   for (auto& word : marks_) word.store(0);
   ready_.store(0);
-  starving_.store(0);
 }
 
 // The store of the write index (or the caller's store of the awaited value) comes before the load of the slot, and

@@ -51,11 +51,11 @@ class Doorbells {
   // A dead queue loses its mark.
   void SetDead(uint32_t queue, bool dead);
   bool dead(uint32_t queue) const { return doors_[queue].dead.load(std::memory_order_seq_cst); }
-  // True while a rung queue waits for a slot: then the firmware wants to hear of slots that fall idle.
   // snapshot.cc.  Only while nobody else is here; slots are attached by the caller of Load.
   void Save(StateWriter& out) const;
   void Load(StateReader& in);
   void Reattach(uint32_t queue, uint32_t slot) { doors_[queue].slot.store(static_cast<int32_t>(slot)); }
+  // True while a rung queue waits for a slot: then the firmware wants to hear of slots that fall idle.
   bool AnyStarving() const { return starving_.load(std::memory_order_seq_cst) > 0; }
 
  private:

@@ -35,9 +35,8 @@ npu_packet_error CheckLaunch(const npu_pkt_launch& p) {
 
 // True when rows of row_bytes at this pitch stay within the 40-bit address space, so that later sums cannot wrap.
 bool BoxFits(uint64_t row_bytes, uint32_t rows, uint32_t pitch) {
-  if (row_bytes > NPU_VA_MASK) return false;
-  uint64_t extent = row_bytes + static_cast<uint64_t>(rows ? rows - 1 : 0) * pitch;
-  return extent <= NPU_VA_MASK + 1;
+  const uint64_t gaps = static_cast<uint64_t>(rows ? rows - 1 : 0) * pitch;  // below 2^64, but its sum may not be
+  return row_bytes <= NPU_VA_MASK && gaps <= NPU_VA_MASK && row_bytes + gaps <= NPU_VA_MASK + 1;
 }
 
 npu_packet_error CheckCopy(const npu_pkt_copy& p) {

@@ -34,7 +34,7 @@ class Sensors {
   uint64_t EnergyUj(uint64_t now_ns, uint64_t busy);
   uint32_t clock_khz() const;
   void Save(StateWriter& out) const;  // snapshot.cc
-  void Load(StateReader& in);
+  void Load(StateReader& in, uint64_t now_ns);
 
  private:
   void Advance(uint64_t now_ns, uint64_t busy);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
 //
 // Saves and loads the device: header, registers, data plane (snapshot_dispatcher.cc), management core.
-#include <cmath>
+#include <new>
 
 #include "device/device.h"
 #include "device/sensors.h"
@@ -30,7 +30,7 @@ void Sensors::Save(StateWriter& out) const {
   out.End();
 }
 
-void Sensors::Load(StateReader& in) {
+void Sensors::Load(StateReader& in, uint64_t now_ns) {
   std::lock_guard lock(mu_);
   in.Begin(kSensors, "the sensors");
   khz_ = in.U32();
@@ -40,10 +40,14 @@ void Sensors::Load(StateReader& in) {
   injected_mc_ = static_cast<int32_t>(in.U32());
   in.Require(injected_mc_ >= -200000 && injected_mc_ <= 200000, "the injected temperature is out of range");
   power_ns_ = in.U64();
+  // Else the sensors would stand still until that time has come.
+  in.Require(last_ns_ <= now_ns && power_ns_ <= now_ns, "a sensor was read in the future");
   for (double* v : {&energy_uj_, &celsius_, &power_energy_uj_, &power_mw_}) {
     *v = in.F64();
-    in.Require(std::isfinite(*v) && std::fabs(*v) < 1e15, "a sensor shows no number");
+    // They become integers; energy grows, for years if need be.
+    in.Require(*v >= 0 && *v < 1e18, "a sensor shows what it never can");
   }
+  in.Require(power_energy_uj_ <= energy_uj_, "the energy has fallen");
   in.End("the sensors");
 }
 
@@ -54,22 +58,15 @@ bool Device::Drain(unsigned limit_ms) {
 // Every register but those that the data plane and the management core have.
 template <class Archive>
 void Device::RegisterFields(Archive& a) {
-  a.Io(events_);
-  a.Io(event_mask_);
-  for (Wide* wide : {&fw_addr_, &mbox_addr_, &ctx_table_, &queue_table_, &inj_addr_}) {
-    a.Io(wide->value);
-    a.Io(wide->low);
-  }
+  a.All(events_, event_mask_);
+  for (Wide* wide : {&fw_addr_, &mbox_addr_, &ctx_table_, &queue_table_, &inj_addr_}) a.All(wide->value, wide->low);
   for (auto* word :
        {&fw_size_, &mbox_db_, &mbox_ack_, &inj_kind_, &inj_count_, &inj_seed_, &inj_status_, &health_, &pub_temp_,
         &pub_power_, &pub_util_, &pub_throttle_, &pub_active_, &pub_retired_, &db_queue_, &ctx_result_})
     a.Io(*word);
-  a.Io(inj_done_);
-  a.Io(fault_count_);
+  a.All(inj_done_, fault_count_);
   for (Armed* armed : {&hang_, &lost_irq_, &dma_error_, &link_error_}) a.Io(armed->left);
-  a.Io(link_errors_);
-  a.Io(link_fails_);
-  a.Io(hang_kind_);
+  a.All(link_errors_, link_fails_, hang_kind_);
 }
 
 std::vector<uint8_t> Device::Save(std::string* error) {
@@ -136,11 +133,13 @@ void Device::LoadAll(StateReader& in) {
   in.Require(now < uint64_t{1} << 62, "the device's time is beyond its range");
   RegisterFields(in);
   in.Require(hang_kind_.load() <= Hang::kUntilReset, "an injected hang ends in a way that there is not");
+  constexpr uint32_t kEvents = NPU_EVENT_ADMIN_BITS | NPU_EVENT_ERROR_BITS;
+  in.Require(!((events_.load() | event_mask_.load()) & ~kEvents), "there is an event that there is not");
   in.End("registers");
   if (!in.ok()) return;
   time_shift_ns_ += static_cast<int64_t>(now) - static_cast<int64_t>(TimeNs());
   dispatcher_->SetQueueTable(queue_table_.value);
-  sensors_.Load(in);
+  sensors_.Load(in, TimeNs());
   dispatcher_->Load(in);
   LoadMemoryErrors(in);
   mgmt_->Load(in);
@@ -154,7 +153,11 @@ bool Device::Load(std::span<const uint8_t> data, std::string* error) {
   }
   ResetAll();
   StateReader in(data);
-  LoadAll(in);
+  try {
+    LoadAll(in);
+  } catch (const std::bad_alloc&) {
+    in.Fail("no memory for it");
+  }
   if (in.ok()) {
     std::lock_guard lock(request_mu_);
     reset_requested_ = false;
@@ -162,6 +165,7 @@ bool Device::Load(std::span<const uint8_t> data, std::string* error) {
     return true;
   }
   ResetAll();
+  ecc_.Reset(true);  // a reset keeps errors of device memory, but these were none of ours
   *error = "the saved state is not usable: " + in.error();
   return false;
 }

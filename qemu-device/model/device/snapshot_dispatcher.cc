@@ -39,83 +39,39 @@ void LoadPages(StateReader& in, uint8_t* to, uint64_t bytes) {
 
 template <class Archive, class State>
 void QueueFields(Archive& a, State& q) {
-  a.Io(q.counters);
-  a.Io(q.rptr);
-  a.Io(q.faulted);
-  a.Io(q.waiting);
-  a.Io(q.context);
-  a.Io(q.indirect);
-  a.Io(q.indirect_packet);
-  a.Io(q.indirect_next);
-  a.Io(q.saved_packet);
+  a.All(q.counters, q.rptr, q.faulted, q.waiting, q.context, q.indirect, q.indirect_packet, q.indirect_next,
+        q.saved_packet);
 }
 
 template <class Archive, class State>
 void SlotFields(Archive& a, State& s) {
-  a.Io(s.set_queue);
-  a.Io(s.set_rptr);
-  a.Io(s.result);
-  a.Io(s.kill_kind);
-  a.Io(s.priority);
-  a.Io(s.state);
-  a.Io(s.fault_kind);
-  a.Io(s.last_rptr);
-  a.Io(s.last_wptr);
-  a.Io(s.phase);
-  a.Io(s.queue);
-  a.Io(s.recheck);
-  a.Io(s.want_unmap);
-  a.Io(s.want_kill);
-  a.Io(s.last_partial);
-  a.Io(s.drain);
-  a.Io(s.turn);
-  a.Io(s.attention);
-  a.Io(s.progress);
-  a.Io(s.rptr);
-  a.Io(s.desc);
-  a.Io(s.packet);
-  a.Io(s.in_work);
-  a.Io(s.op_done);
-  a.Io(s.counted_waiter);
-  a.Io(s.sync_status);
-  a.Io(s.resume);
-  a.Io(s.has_record);
-  a.Io(s.record);
+  a.All(s.set_queue, s.set_rptr, s.result, s.kill_kind, s.priority, s.state, s.fault_kind, s.last_rptr, s.last_wptr,
+        s.phase, s.queue, s.recheck, s.want_unmap, s.want_kill, s.last_partial, s.drain, s.turn, s.attention,
+        s.progress, s.rptr, s.desc, s.packet, s.in_work, s.op_done, s.counted_waiter, s.sync_status, s.resume,
+        s.has_record, s.record);
 }
 
 // What the packet does not say.
 template <class Archive, class State>
 void LaunchFields(Archive& a, State& l) {
-  a.Io(l.finished);
-  a.Io(l.hang);
-  a.Io(l.aborting);
-  a.Io(l.stopping);
-  a.Io(l.core_reset);
-  a.Io(l.started);
-  for (auto& lane : l.lanes) {
-    a.Io(lane.next);
-    a.Io(lane.cycles);
-  }
-  a.Io(l.sum);
-  a.Io(l.has_fault);
-  a.Io(l.fault);
+  a.All(l.finished, l.hang, l.aborting, l.stopping, l.core_reset, l.started);
+  for (auto& lane : l.lanes) a.All(lane.next, lane.cycles);
+  a.All(l.sum, l.has_fault, l.fault);
 }
 
 template <class Archive, class State>
 void CopyFields(Archive& a, State& c) {
-  a.Io(c.active);
-  a.Io(c.aborting);
-  a.Io(c.phase);
-  a.Io(c.row);
-  a.Io(c.offset);
+  a.All(c.active, c.aborting, c.phase, c.row, c.offset);
 }
 
 bool CopyIsSane(const CopyJob& job, const npu_packet& packet) {
   if (packet.type != NPU_PKT_COPY && packet.type != NPU_PKT_FILL) return false;
   const bool fill = packet.type == NPU_PKT_FILL;
   if (job.phase > CopyJob::Phase::kMove || (fill && job.phase == CopyJob::Phase::kCheckSrc)) return false;
-  return job.row < (fill ? 1 : packet.u.copy.rows) &&
-         job.offset < (fill ? packet.u.fill.bytes : packet.u.copy.row_bytes);
+  // Only a row that is longer than a piece is left in its middle, and only between pieces.
+  const uint64_t row_bytes = fill ? packet.u.fill.bytes : packet.u.copy.row_bytes;
+  const uint64_t piece = job.phase == CopyJob::Phase::kMove ? kCopySlice : kCheckSlice;
+  return job.row < (fill ? 1 : packet.u.copy.rows) && job.offset < row_bytes && job.offset % piece == 0;
 }
 
 }  // namespace
@@ -297,6 +253,7 @@ void Dispatcher::CheckSlot(StateReader& in, const Slot& slot) const {
   const bool faulted = slot.phase == Phase::kFaulting || slot.phase == Phase::kFaulted || slot.resume != Resume::kNone;
   const bool good = slot.in_work && CheckPacket(slot.packet, slot.q->indirect.count != 0) == NPU_PKT_ERR_NONE;
   in.Require(CheckQueueDesc(slot.desc) == NPU_ADMIN_OK, "a mapped queue is malformed");
+  in.Require(slot.q->context == slot.desc.context, "a queue is mapped for another context than its own");
   in.Require(!slot.q->saved && queue_slot_[static_cast<uint32_t>(slot.queue)] < 0, "a queue is in two places");
   in.Require(good || !slot.in_work || faulted, "a packet in work is malformed");
   in.Require(!slot.counted_waiter || (good && slot.packet.type == NPU_PKT_WAIT), "a queue waits without a wait packet");
@@ -314,7 +271,7 @@ void Dispatcher::LoadSlot(StateReader& in, uint32_t index) {
   const bool empty = slot.phase == Phase::kEmpty;
   bool sane = slot.phase <= Phase::kFaulted && slot.phase != Phase::kClaimed && slot.resume <= Resume::kFlush &&
               slot.state <= NPU_SLOT_DRAINING && slot.priority < NPU_QUEUE_PRIORITIES && slot.kill_kind <= 0xff &&
-              empty == (slot.state == NPU_SLOT_EMPTY) && empty == (slot.queue < 0) &&
+              empty == (slot.state == NPU_SLOT_EMPTY) && empty == (slot.queue == -1) && slot.queue >= -1 &&
               slot.queue < static_cast<int32_t>(queues_);
   sane = sane && (empty || (slot.desc.context < NPU_MAX_CONTEXTS && contexts_[slot.desc.context]));
   if (!in.Require(sane, "a slot is in a state where none can be")) {

@@ -43,6 +43,10 @@ class StateWriter {
   void Io(const std::atomic<T>& v) {
     Io(v.load());
   }
+  template <class... T>
+  void All(const T&... v) {
+    (Io(v), ...);
+  }
   void Begin(uint32_t tag) {
     U32(tag);
     U64(0);
@@ -105,6 +109,10 @@ class StateReader {
     T plain{};
     Io(plain);
     v.store(plain);
+  }
+  template <class... T>
+  void All(T&... v) {
+    (Io(v), ...);
   }
   void Begin(uint32_t tag, const char* what) {
     const uint32_t found = U32();

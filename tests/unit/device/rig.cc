@@ -143,6 +143,7 @@ Rig::~Rig() {
 
 uint8_t* Rig::At(uint64_t bus, uint64_t bytes) {
   dma_ops_.fetch_add(1);
+  while (dma_held_.load()) std::this_thread::yield();
   if (bus < kBus || bus - kBus > kHost || bytes > kHost - (bus - kBus)) return nullptr;
   return host_.get() + (bus - kBus);
 }

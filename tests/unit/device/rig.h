@@ -132,6 +132,9 @@ class Rig {
     return Until([&] { return SlotGet(slot, NPU_MG_SLOT_STATE) == state; });
   }
 
+  // While held, accesses to host memory do not come back.
+  void HoldDma(bool hold) { dma_held_.store(hold); }
+
   uint32_t irqs(uint32_t vector) const { return irqs_[vector].load(); }
   uint32_t guest_errors() const { return guest_errors_.load(); }
   uint64_t dma_ops() const { return dma_ops_.load(); }
@@ -153,6 +156,7 @@ class Rig {
   std::array<std::atomic<uint32_t>, NPU_NUM_VECTORS> irqs_{};
   std::atomic<uint32_t> guest_errors_{0};
   std::atomic<uint64_t> dma_ops_{0};
+  std::atomic<bool> dma_held_{false};
   std::unique_ptr<npu::model::Device> device_;
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Saved and loaded devices: work in flight goes on to the same results and counters, and bad data is refused.
+#include <bit>
+#include <cmath>
 #include <random>
 
 #include "firmware_host.h"
@@ -165,7 +167,31 @@ void MiddleOfABlock(void** state) {
   assert_true(h.Done(0));
 }
 
-// A busy device's bytes, for the two tests below.
+// Nothing ends a drain but the resume after it: neither an injection nor a reset of the device's, both of which have
+// the engines stand still for a moment.
+void DrainLasts(void** state) {
+  Host h(state);
+  h.Boot();
+  h.CreateContext(1);
+  h.CreateQueue(0, 1);
+  h.CreateQueue(1, 1);
+  assert_true(h.device().Drain(60000));
+  assert_int_equal(h.Inject(NPU_INJ_ECC_CE, 1, rig::kData + 0x8000), 0);
+  assert_true(h.Until([&] { return h.Get(NPU_REG_INJ_DONE, 8) == 1; }));
+  h.Submit(0, rig::Launch(rig::kNull, 0, 50));
+  assert_true(h.Until([&] { return h.Get(NPU_REG_ACTIVE_QUEUES) == 2 && h.Get(NPU_SLOT_OFFSET + NPU_SLOT_STATE); }));
+  // Workers take turns at packets, blocks and copies: by the end of these a block would have begun.
+  for (uint32_t i = 0; i < 40; ++i) h.Push(1, rig::Copy(Dev(0x2000000), Dev(0x1800000), 64));
+  h.Ring(1);
+  assert_true(h.Done(1));
+  for (uint32_t core = 0; core < 4; ++core)
+    assert_int_equal(h.Get(NPU_CORE_OFFSET + core * NPU_CORE_STRIDE + NPU_CORE_BLOCKS, 8), 0);
+  assert_true(h.device().Drain(60000));
+  h.device().Resume();
+  assert_true(h.Done(0));
+}
+
+// A busy device's bytes, for the tests below.
 std::vector<uint8_t> BusyBytes(Host& h) {
   h.Boot();
   h.CreateContext(1);
@@ -228,6 +254,64 @@ void Damaged(void** state) {
   StillUsable(h);
 }
 
+// The contents of the n-th section; see StateWriter.
+uint8_t* Section(std::vector<uint8_t>& data, uint32_t n) {
+  size_t at = 40;  // behind magic number, versions and configuration
+  for (;; --n) {
+    uint64_t length;
+    memcpy(&length, &data.at(at + 4), sizeof(length));
+    if (!n) return &data.at(at + 12);
+    at += 12 + length;
+  }
+}
+
+// Values that would only do harm later: sensors that stand still, numbers that become no integer, unknown events.
+void Hostile(void** state) {
+  Host h(state);
+  const std::vector<uint8_t> data = BusyBytes(h);
+  struct Case {
+    uint32_t section, at;
+    uint64_t value;
+    const char* why;
+  };
+  constexpr uint32_t kRegisters = 0, kSensors = 1;
+  const auto number = [](double v) { return std::bit_cast<uint64_t>(v); };
+  const Case cases[] = {
+      {kRegisters, 0, uint64_t{1} << 62, "the device's time"}, {kRegisters, 8, uint64_t{1} << 31, "an event"},
+      {kRegisters, 12, uint64_t{1} << 31, "an event"},         {kSensors, 4, uint64_t{1} << 61, "in the future"},
+      {kSensors, 24, uint64_t{1} << 61, "in the future"},      {kSensors, 32, number(-1), "what it never can"},
+      {kSensors, 32, number(1e19), "what it never can"},       {kSensors, 40, number(-1e15), "what it never can"},
+      {kSensors, 40, number(NAN), "what it never can"},        {kSensors, 48, number(1e17), "energy has fallen"},
+      {kSensors, 56, number(-INFINITY), "what it never can"},
+  };
+  for (const Case& c : cases) {
+    std::vector<uint8_t> bad = data;
+    memcpy(Section(bad, c.section) + c.at, &c.value, c.section == kRegisters && c.at ? 4 : 8);
+    const std::string error = LoadError(h, bad);
+    if (error.find(c.why) == std::string::npos) std::cerr << c.section << " " << c.at << ": " << error << "\n";
+    assert_non_null(strstr(error.c_str(), c.why));
+  }
+  assert_string_equal(LoadError(h, data).c_str(), "");
+  StillUsable(h);
+}
+
+// What was refused leaves nothing, not even errors in memory, which resets keep.
+void RefusedErrors(void** state) {
+  Host h(state);
+  h.Boot();
+  assert_int_equal(h.Inject(NPU_INJ_ECC_UE, 1, rig::kData + 0x8000), 0);
+  assert_true(h.Until([&] { return h.Get(NPU_REG_INJ_DONE, 8) == 1; }));
+  h.device().Pause();
+  const std::vector<uint8_t> data = Saved(h);
+  h.Replace(1);
+  h.device().Pause();
+  assert_true(!LoadError(h, {data.data(), data.size() - 1}).empty());
+  StillUsable(h);
+  h.Submit(0, rig::Copy(Dev(kOut), Dev(rig::kData + 0x8000), 64));
+  assert_true(h.Done(0));
+  assert_int_equal(h.Get(NPU_REG_ECC_UE, 8), 0);
+}
+
 void OtherDevice(void** state) {
   Host h(state);
   const std::vector<uint8_t> data = BusyBytes(h);
@@ -243,8 +327,9 @@ void OtherDevice(void** state) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(WorkInFlight),   NPU_CASE(Faulted),   NPU_CASE(MemoryErrors),
-                              NPU_CASE(MiddleOfABlock), NPU_CASE(Truncated), NPU_CASE(Damaged),
-                              NPU_CASE(OtherDevice)};
+  const CMUnitTest tests[] = {NPU_CASE(WorkInFlight),   NPU_CASE(Faulted),    NPU_CASE(MemoryErrors),
+                              NPU_CASE(MiddleOfABlock), NPU_CASE(Truncated),  NPU_CASE(Damaged),
+                              NPU_CASE(OtherDevice),    NPU_CASE(DrainLasts), NPU_CASE(Hostile),
+                              NPU_CASE(RefusedErrors)};
   return cmocka_run_group_tests_name("device.snapshot", tests, nullptr, nullptr);
 }

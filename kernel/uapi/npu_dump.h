@@ -149,7 +149,7 @@ struct npu_dump_buffer {
 	__u64 addr;
 	__u32 kind;
 	__u32 internal;
-	char name[32];
+	char name[48];
 };
 
 #if defined(__cplusplus)

@@ -46,15 +46,26 @@ void TakeAll(std::span<const std::byte> bytes, std::vector<T>* out) {
   for (T value; reader.Take(&value);) out->push_back(value);
 }
 
-// Printable text: control characters would play tricks on a terminal.
+// Control characters would play tricks on a terminal.
+char Printable(char c) {
+  return c >= 0x20 && c < 0x7f ? c : '?';
+}
+
 std::string Text(std::span<const std::byte> bytes) {
   std::string text;
   text.reserve(bytes.size());
   for (std::byte b : bytes) {
-    const auto c = static_cast<unsigned char>(b);
-    text += c == '\n' || (c >= 0x20 && c != 0x7f) ? static_cast<char>(c) : '?';
+    const char c = static_cast<char>(b);
+    text += c == '\n' ? c : Printable(c);
   }
   return text;
+}
+
+// A name: printable up to its end, which it has.
+template <size_t kBytes>
+void CleanName(char (&name)[kBytes]) {
+  name[kBytes - 1] = 0;
+  for (char* c = name; *c; ++c) *c = Printable(*c);
 }
 
 void TakeRing(std::span<const std::byte> bytes, Dump* dump) {
@@ -106,7 +117,7 @@ void TakeSection(const npu_dump_section& section, std::span<const std::byte> byt
       break;
     case NPU_DUMP_BUFFERS:
       TakeAll(bytes, &dump->buffers);
-      for (npu_dump_buffer& buffer : dump->buffers) buffer.name[sizeof buffer.name - 1] = 0;
+      for (npu_dump_buffer& buffer : dump->buffers) CleanName(buffer.name);
       break;
     default:
       dump->problems.push_back(fmt::format("a section of type {} is unknown", section.type));

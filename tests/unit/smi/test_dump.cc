@@ -62,6 +62,7 @@ Bytes WholeDump() {
   npu_dump_buffer buffer{};
   buffer.size = 4096;
   std::memset(buffer.name, 'n', sizeof buffer.name);  // no end
+  buffer.name[1] = '\033';
   Section(NPU_DUMP_BUFFERS, Of(buffer), &out);
   Section(99, OfText("later"), &out);
   const npu_dump_header header = {NPU_DUMP_MAGIC, out.size(), 3, 0, 1};
@@ -82,6 +83,7 @@ void TestWhole() {
   const std::string text = npu::smi::DumpText(*dump), json = npu::smi::DumpJson(*dump);
   for (const char* word : {"reason: a test", "TIMEOUT", "LAUNCH", "<- at fault", "queue 3 killed", "level 2", "MAGIC"})
     ok(text.find(word) != std::string::npos, "the text has \"%s\"", word);
+  ok(text.find('\033') == std::string::npos, "no control character gets into the text, from names either");
   for (const char* word : {"\"reason\": \"a test\"", "\"kind\": \"TIMEOUT\"", "\"rptr\": 9", "\"log\""})
     ok(json.find(word) != std::string::npos, "the JSON has %s", word);
 }

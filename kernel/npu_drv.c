@@ -29,11 +29,14 @@ int npu_reset(struct npu_device *ndev)
 {
 	u32 mask;
 
+	/* Whatever comes of it, the device need not know what it has been told. */
+	if (!++ndev->recovery.life)
+		ndev->recovery.life = 1;
 	/* The reset is over when the register that we fill here reads 0. */
 	npu_write(ndev, NPU_REG_EVENT_MASK, NPU_EVENT_MBOX);
 	npu_write(ndev, NPU_REG_CTRL, NPU_CTRL_RESET);
 	if (readl_poll_timeout(ndev->regs + NPU_REG_EVENT_MASK, mask, !mask, 100,
-			       NPU_RESET_TIMEOUT_US)) {
+			       NPU_RESET_TIMEOUT_US) || !npu_answers(ndev)) {
 		drm_err(&ndev->drm, "the device did not come out of reset\n");
 		return -EIO;
 	}
@@ -55,22 +58,6 @@ void npu_reset_done(struct npu_device *ndev)
 		ida_free(&ndev->queue_ids, id);
 	bitmap_zero(ndev->lost_ctx_ids, NPU_MAX_CONTEXTS);
 	bitmap_zero(ndev->lost_queue_ids, NPU_MAX_QUEUES);
-}
-
-/* Reads the hardware's device tree.  The ROM takes aligned 4-byte accesses. */
-void npu_rom_read(struct npu_device *ndev, void *buf, u32 offset, u32 bytes)
-{
-	u8 *out = buf;
-
-	while (bytes) {
-		u32 word = npu_read(ndev, NPU_ROM_OFFSET + ALIGN_DOWN(offset, 4));
-		u32 skip = offset % 4, n = min(4 - skip, bytes);
-
-		memcpy(out, (u8 *)&word + skip, n);
-		out += n;
-		offset += n;
-		bytes -= n;
-	}
 }
 
 static void npu_account_release(struct kref *kref)
@@ -124,7 +111,7 @@ static void npu_info_device(struct npu_device *ndev, struct drm_npu_info_device 
 	*info = (struct drm_npu_info_device){
 		.hw_version = ndev->hw_version,
 		.contract_version = ndev->contract_version,
-		.fw_version = READ_ONCE(ndev->fw_ready) ? npu_read(ndev, NPU_REG_FW_VERSION) : 0,
+		.fw_version = READ_ONCE(ndev->fw_version),
 		.num_cores = ndev->num_cores,
 		.num_queues = ndev->num_queues,
 		.num_slots = ndev->num_slots,
@@ -155,24 +142,6 @@ static int npu_info_copy(struct drm_npu_get_info *args, const void *answer, u32 
 	return 0;
 }
 
-static int npu_info_tree(struct npu_device *ndev, struct drm_npu_get_info *args)
-{
-	void *tree;
-	int ret;
-
-	if (!args->size) {
-		args->size = ndev->rom_bytes;
-		return 0;
-	}
-	tree = kvmalloc(ndev->rom_bytes, GFP_KERNEL);
-	if (!tree)
-		return -ENOMEM;
-	npu_rom_read(ndev, tree, 0, ndev->rom_bytes);
-	ret = npu_info_copy(args, tree, ndev->rom_bytes);
-	kvfree(tree);
-	return ret;
-}
-
 static int npu_get_info(struct npu_file *file, struct drm_npu_get_info *args)
 {
 	union {
@@ -188,7 +157,7 @@ static int npu_get_info(struct npu_file *file, struct drm_npu_get_info *args)
 		npu_info_memory(file, &info.memory);
 		return npu_info_copy(args, &info.memory, sizeof(info.memory));
 	case DRM_NPU_INFO_TREE:
-		return npu_info_tree(file->ndev, args);
+		return npu_info_copy(args, file->ndev->rom, file->ndev->rom_bytes);
 	default:
 		drm_dbg(&file->ndev->drm, "get_info: unknown query %u\n", args->query);
 		return -EINVAL;
@@ -338,10 +307,12 @@ static int npu_read_identity(struct npu_device *ndev)
 		return dev_err_probe(dev, -ENODEV, "%#llx bytes of memory do not fit in BAR %d\n",
 				     ndev->mem_size, NPU_BAR_MEM);
 	if (!ndev->num_queues || ndev->num_queues > NPU_MAX_QUEUES || ndev->num_contexts < 2 ||
-	    ndev->num_contexts > NPU_MAX_CONTEXTS || ndev->rom_bytes > NPU_ROM_SIZE)
+	    ndev->num_contexts > NPU_MAX_CONTEXTS || ndev->num_slots > NPU_MAX_SLOTS ||
+	    !ndev->rom_bytes || ndev->rom_bytes > NPU_ROM_SIZE)
 		return dev_err_probe(dev, -ENODEV,
-				     "%u queues, %u contexts, %u bytes of ROM: out of range\n",
-				     ndev->num_queues, ndev->num_contexts, ndev->rom_bytes);
+				     "%u queues, %u contexts, %u slots, %u bytes of ROM: out of range\n",
+				     ndev->num_queues, ndev->num_contexts, ndev->num_slots,
+				     ndev->rom_bytes);
 	return 0;
 }
 
@@ -420,6 +391,25 @@ static int npu_alloc_tables(struct npu_device *ndev)
 	return IS_ERR(ndev->scratch) ? PTR_ERR(no_free_ptr(ndev->scratch)) : 0;
 }
 
+static void npu_free_rom(void *rom)
+{
+	kvfree(rom);
+}
+
+/* Keeps the hardware's device tree: the ROM does not change, and cannot be read during a reset. */
+static int npu_read_rom(struct npu_device *ndev)
+{
+	u32 words = DIV_ROUND_UP(ndev->rom_bytes, sizeof(u32));
+	__le32 *rom = kvmalloc_array(words, sizeof(*rom), GFP_KERNEL);
+
+	if (!rom)
+		return -ENOMEM;
+	for (u32 i = 0; i < words; i++)
+		rom[i] = cpu_to_le32(npu_read(ndev, NPU_ROM_OFFSET + i * sizeof(*rom)));
+	ndev->rom = rom;
+	return devm_add_action_or_reset(&ndev->pdev->dev, npu_free_rom, rom);
+}
+
 static int npu_init_hardware(struct npu_device *ndev)
 {
 	struct pci_dev *pdev = ndev->pdev;
@@ -441,7 +431,19 @@ static int npu_init_hardware(struct npu_device *ndev)
 		ret = npu_reset(ndev);
 	if (!ret)
 		ret = npu_read_identity(ndev);
+	if (!ret)
+		ret = npu_read_rom(ndev);
 	return ret;
+}
+
+/* For good: an interrupt that is still on its way starts none of it again. */
+static void npu_stop_work(struct npu_device *ndev)
+{
+	npu_irq_disable(ndev);
+	disable_work_sync(&ndev->fw_work);
+	disable_work_sync(&ndev->recovery.work);
+	disable_delayed_work_sync(&ndev->recovery.bus_work);
+	npu_evict_stop(ndev);
 }
 
 static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
@@ -473,12 +475,9 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	npu_debugfs_init(ndev);
 	ret = drm_dev_register(&ndev->drm, 0);
 	if (ret) {
-		npu_irq_disable(ndev);
+		npu_stop_work(ndev);
 		npu_reset(ndev);
 		pci_clear_master(pdev);
-		cancel_work_sync(&ndev->fw_work);
-		cancel_work_sync(&ndev->recovery.work);
-		cancel_delayed_work_sync(&ndev->recovery.bus_work);
 		return ret;
 	}
 	npu_hwmon_init(ndev);
@@ -512,23 +511,19 @@ static void npu_remove(struct pci_dev *pdev)
 {
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 
-	/* Sleepers leave first: the unplug waits for calls that are inside. */
-	WRITE_ONCE(ndev->gone, true);
-	npu_wake_all(ndev);
 	/*
 	 * Files that are closed from here on cannot stop the device: what it uses is kept until it
-	 * has been reset.
+	 * has been reset.  By us: one that is going on may still bring contexts back.
 	 */
-	set_bit(NPU_STATE_FAILED, &ndev->state);
+	set_bit(NPU_STATE_LEAVING, &ndev->state);
+	/* Sleepers leave first: the unplug waits for calls that are inside. */
+	smp_store_release(&ndev->gone, true);
+	npu_wake_all(ndev);
 	drm_dev_unplug(&ndev->drm);
-	npu_evict_stop(ndev);
 	npu_hwmon_fini(ndev);
 
 	/* From here on nobody but us touches it; stop it, then take its view of memory away. */
-	npu_irq_disable(ndev);
-	cancel_work_sync(&ndev->fw_work);
-	cancel_work_sync(&ndev->recovery.work);
-	cancel_delayed_work_sync(&ndev->recovery.bus_work);
+	npu_stop_work(ndev);
 	npu_fw_stop(ndev);
 	/* A device that was pulled out has nothing left to reset. */
 	if (pci_device_is_present(pdev))
@@ -536,6 +531,8 @@ static void npu_remove(struct pci_dev *pdev)
 	pci_clear_master(pdev);
 	/* Even a device that ignores the reset reaches no host memory now. */
 	clear_bit(NPU_STATE_WEDGED, &ndev->state);
+	set_bit(NPU_STATE_FAILED, &ndev->state);
+	clear_bit(NPU_STATE_LEAVING, &ndev->state);
 	npu_reset_done(ndev);
 	npu_bo_unmap_dma_all(ndev);
 	npu_kill_queues(ndev);

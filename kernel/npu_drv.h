@@ -125,6 +125,7 @@ struct npu_vector {
 enum npu_state_bit {
 	NPU_STATE_FAILED, /* it does not do what it was told, and has not been reset since */
 	NPU_STATE_WEDGED, /* recovery has been given up; only root's reset is tried again */
+	NPU_STATE_LEAVING, /* remove() has begun, and has not stopped it yet */
 };
 
 #define NPU_RECOVERY_WINDOW 16 /* resets whose time is kept */
@@ -136,9 +137,11 @@ struct npu_recovery {
 	struct rw_semaphore map_lock; /* guards paused; taken in page faults */
 	bool paused; /* nothing of the device is mapped: page faults wait */
 	wait_queue_head_t wq; /* woken when paused ends */
+	u32 life; /* counts resets, failed ones too; never 0; under lock, or by probe and remove */
 	struct work_struct work;
 	struct delayed_work bus_work; /* gives up when no reset follows an error of the bus */
 	bool asleep; /* between suspend and resume; under lock */
+	bool bus_lost; /* between an error of the bus and the reset of its slot; under lock */
 	const char *reason; /* of the next reset, a string that stays; first wins, by cmpxchg */
 	atomic_t guilty; /* queue + 1 that makes the next reset necessary, or 0 */
 	ktime_t times[NPU_RECOVERY_WINDOW]; /* of automatic resets; under lock */
@@ -168,6 +171,7 @@ struct npu_device {
 	u32 num_slots;
 	u32 num_contexts;
 	u32 rom_bytes;
+	void *rom; /* the hardware's device tree, so many bytes */
 	u32 sram_bytes;
 	u64 uuid;
 
@@ -186,9 +190,11 @@ struct npu_device {
 	wait_queue_head_t fw_wq;
 	const char *fw_reason; /* why there is no firmware, or NULL; written under fw_lock */
 	bool fw_ready;         /* the mailbox answers; written under fw_lock */
+	u32 fw_version;        /* of what runs or is just started again, or 0; under fw_lock */
 
 	/*
 	 * enum npu_state_bit: set by whoever sees it fail; cleared by a reset, under recovery.lock.
+	 * LEAVING belongs to remove().
 	 */
 	unsigned long state;
 	struct npu_recovery recovery;
@@ -261,6 +267,15 @@ static inline u64 npu_read64(struct npu_device *ndev, u32 reg)
 	return readq(ndev->regs + reg);
 }
 
+/*
+ * A function in reset answers with ones.  Who reads registers without waiting for
+ * resets asks before and after.
+ */
+static inline bool npu_answers(struct npu_device *ndev)
+{
+	return npu_read(ndev, NPU_REG_MAGIC) == NPU_MAGIC;
+}
+
 static inline void npu_write(struct npu_device *ndev, u32 reg, u32 value)
 {
 	writel(value, ndev->regs + reg);
@@ -271,10 +286,13 @@ static inline void npu_write64(struct npu_device *ndev, u32 reg, u64 value)
 	writeq(value, ndev->regs + reg);
 }
 
-/* It does not do what it was told: what it might use must be kept until it has been reset. */
+/*
+ * It does not do what it was told, or is told nothing any more: what it might use
+ * must be kept until it has been reset.
+ */
 static inline bool npu_is_wedged(struct npu_device *ndev)
 {
-	return test_bit(NPU_STATE_FAILED, &ndev->state);
+	return READ_ONCE(ndev->state) & (BIT(NPU_STATE_FAILED) | BIT(NPU_STATE_LEAVING));
 }
 
 /*
@@ -283,7 +301,8 @@ static inline bool npu_is_wedged(struct npu_device *ndev)
  */
 static inline int npu_check_alive(struct npu_device *ndev)
 {
-	if (READ_ONCE(ndev->gone) || test_bit(NPU_STATE_WEDGED, &ndev->state))
+	/* Pairs with npu_remove(): who is refused for it sees NPU_STATE_LEAVING as well. */
+	if (smp_load_acquire(&ndev->gone) || test_bit(NPU_STATE_WEDGED, &ndev->state))
 		return -ENODEV;
 	return npu_is_wedged(ndev) ? -EAGAIN : 0;
 }
@@ -314,7 +333,6 @@ bool npu_have_contexts(struct npu_device *ndev);
 int npu_reset(struct npu_device *ndev);
 void npu_reset_done(struct npu_device *ndev);
 void npu_account_put(struct npu_account *account);
-void npu_rom_read(struct npu_device *ndev, void *buf, u32 offset, u32 bytes);
 
 /* npu_mm.c */
 int npu_mm_init(struct npu_device *ndev);

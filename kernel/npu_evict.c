@@ -480,5 +480,5 @@ void npu_evict_init(struct npu_device *ndev)
 
 void npu_evict_stop(struct npu_device *ndev)
 {
-	cancel_delayed_work_sync(&ndev->evict.work);
+	disable_delayed_work_sync(&ndev->evict.work);
 }

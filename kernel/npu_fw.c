@@ -43,6 +43,8 @@ const char *npu_fw_state_name(struct npu_device *ndev)
 
 	if (test_bit(NPU_STATE_WEDGED, &ndev->state))
 		return "wedged";
+	if (state == U32_MAX)
+		return "reset";
 	return state < ARRAY_SIZE(names) ? names[state] : "unknown";
 }
 
@@ -112,7 +114,8 @@ static int npu_fw_hello(struct npu_device *ndev)
 
 	ret = npu_mbox_call(ndev, NPU_ADMIN_HELLO, args);
 	if (ret)
-		return npu_fw_refuse(ndev, ret, "the handshake failed");
+		return npu_fw_refuse(ndev, ret == -EAGAIN ? -ETIMEDOUT : ret,
+				     "the handshake failed");
 	if (args[0] != NPU_ADMIN_PROTOCOL)
 		return npu_fw_refuse(ndev, -EPROTO, "it speaks another mailbox protocol");
 	version = args[1];
@@ -130,6 +133,14 @@ static void npu_fw_set_tables(struct npu_device *ndev)
 	npu_mbox_restart(ndev);
 }
 
+/* It runs, but is of no use: out with it, so that another can be started at once. */
+static void npu_fw_reject(struct npu_device *ndev)
+{
+	/* Nobody waits for what it did not answer.  A device that is leaving is its remover's. */
+	if (!READ_ONCE(ndev->gone) && !npu_reset(ndev))
+		npu_reset_done(ndev);
+}
+
 static int npu_fw_start(struct npu_device *ndev, const void *package, size_t bytes)
 {
 	int ret;
@@ -137,7 +148,12 @@ static int npu_fw_start(struct npu_device *ndev, const void *package, size_t byt
 	npu_fw_set_tables(ndev);
 	npu_irq_enable(ndev);
 	ret = npu_fw_boot(ndev, package, bytes);
-	return ret ? ret : npu_fw_hello(ndev);
+	if (ret)
+		return ret;
+	ret = npu_fw_hello(ndev);
+	if (ret)
+		npu_fw_reject(ndev);
+	return ret;
 }
 
 /* Keeps the package that runs, so that a reset needs neither file nor memory. */
@@ -145,11 +161,12 @@ static void npu_fw_keep(struct npu_device *ndev, const struct firmware *fw)
 {
 	void *image = kvmemdup(fw->data, fw->size, GFP_KERNEL);
 
+	/* Never the one that ran before. */
+	npu_fw_forget(ndev);
 	if (!image) {
 		drm_warn(&ndev->drm, "no memory to keep the firmware: a reset will read its file\n");
 		return;
 	}
-	npu_fw_forget(ndev);
 	ndev->fw_image = image;
 	ndev->fw_bytes = fw->size;
 }
@@ -205,6 +222,7 @@ int npu_fw_restart(struct npu_device *ndev, bool read_file, int *refused)
 	}
 	if (!ret)
 		WRITE_ONCE(ndev->fw_reason, NULL);
+	WRITE_ONCE(ndev->fw_version, ret ? 0 : npu_read(ndev, NPU_REG_FW_VERSION));
 	WRITE_ONCE(ndev->fw_ready, !ret);
 	mutex_unlock(&ndev->fw_lock);
 	return ret;

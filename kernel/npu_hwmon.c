@@ -10,6 +10,12 @@ static umode_t npu_hwmon_visible(const void *data, enum hwmon_sensor_types type,
 	return 0444;
 }
 
+/* Without firmware nobody reads the sensors; of a device in reset neither. */
+static bool npu_hwmon_has_values(struct npu_device *ndev)
+{
+	return READ_ONCE(ndev->fw_ready) && npu_answers(ndev);
+}
+
 static int npu_hwmon_value(struct npu_device *ndev, enum hwmon_sensor_types type, long *value)
 {
 	switch (type) {
@@ -31,12 +37,14 @@ static int npu_hwmon_read(struct device *dev, enum hwmon_sensor_types type, u32 
 			  long *value)
 {
 	struct npu_device *ndev = dev_get_drvdata(dev);
-	int idx, ret;
+	int idx, ret = -ENODATA;
 
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return -ENODEV;
-	/* Without firmware nobody reads the sensors. */
-	ret = READ_ONCE(ndev->fw_ready) ? npu_hwmon_value(ndev, type, value) : -ENODATA;
+	if (npu_hwmon_has_values(ndev))
+		ret = npu_hwmon_value(ndev, type, value);
+	if (!npu_answers(ndev))
+		ret = -ENODATA;
 	drm_dev_exit(idx);
 	return ret;
 }
@@ -67,8 +75,10 @@ static ssize_t freq1_input_show(struct device *dev, struct device_attribute *att
 
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return -ENODEV;
-	if (READ_ONCE(ndev->fw_ready))
+	if (npu_hwmon_has_values(ndev))
 		n = sysfs_emit(buf, "%llu\n", npu_read(ndev, NPU_REG_CLOCK_KHZ) * 1000ull);
+	if (!npu_answers(ndev))
+		n = -ENODATA;
 	drm_dev_exit(idx);
 	return n;
 }

@@ -19,13 +19,21 @@ static void npu_irq_admin_events(struct npu_device *ndev, u32 events)
 		schedule_work(&ndev->fw_work);
 }
 
+/* What is latched of @bits.  A device in reset, or one that has gone, answers with ones. */
+static u32 npu_irq_events(struct npu_device *ndev, u32 bits)
+{
+	u32 events = npu_read(ndev, NPU_REG_EVENTS);
+
+	return events == U32_MAX ? 0 : events & bits;
+}
+
 static irqreturn_t npu_irq_admin(int irq, void *data)
 {
 	struct npu_device *ndev = data;
 	u32 events;
 
 	for (u32 i = 0; i < NPU_IRQ_ROUNDS; i++) {
-		events = npu_read(ndev, NPU_REG_EVENTS) & NPU_EVENT_ADMIN_BITS;
+		events = npu_irq_events(ndev, NPU_EVENT_ADMIN_BITS);
 		if (!events)
 			break;
 		/* Cleared first: what happens from here on raises it again. */
@@ -67,7 +75,7 @@ static irqreturn_t npu_irq_error(int irq, void *data)
 	u32 events;
 
 	for (u32 i = 0; i < NPU_IRQ_ROUNDS; i++) {
-		events = npu_read(ndev, NPU_REG_EVENTS) & NPU_EVENT_ERROR_BITS;
+		events = npu_irq_events(ndev, NPU_EVENT_ERROR_BITS);
 		if (!events)
 			break;
 		npu_write(ndev, NPU_REG_EVENTS, events);

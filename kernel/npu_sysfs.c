@@ -25,24 +25,43 @@ static ssize_t _name##_show(struct device *dev, struct device_attribute *attr, c
 }											\
 static DEVICE_ATTR_RO(_name)
 
+/* The same of a register, which has no value while the device is reset. */
+#define NPU_ATTR_REG(_name, _format, _value)						\
+static ssize_t _name##_show(struct device *dev, struct device_attribute *attr, char *buf)	\
+{											\
+	struct npu_device *ndev = dev_get_drvdata(dev);					\
+	ssize_t n = -ENODATA;								\
+	int idx;									\
+											\
+	if (!drm_dev_enter(&ndev->drm, &idx))						\
+		return -ENODEV;								\
+	if (npu_answers(ndev))								\
+		n = sysfs_emit(buf, _format "\n", _value);				\
+	if (!npu_answers(ndev))								\
+		n = -ENODATA;								\
+	drm_dev_exit(idx);								\
+	return n;									\
+}											\
+static DEVICE_ATTR_RO(_name)
+
 NPU_ATTR(fw_state, "%s", npu_fw_state_name(ndev));
-NPU_ATTR(health, "%u", npu_read(ndev, NPU_REG_HEALTH));
+NPU_ATTR_REG(health, "%u", npu_read(ndev, NPU_REG_HEALTH));
 NPU_ATTR(uuid, "%016llx", ndev->uuid);
 NPU_ATTR(num_cores, "%u", ndev->num_cores);
 NPU_ATTR(num_queues, "%u", ndev->num_queues);
 NPU_ATTR(num_slots, "%u", ndev->num_slots);
-NPU_ATTR(clock_khz, "%u", npu_read(ndev, NPU_REG_CLOCK_KHZ));
-NPU_ATTR(temp_mc, "%d", (s32)npu_read(ndev, NPU_REG_TEMP_MC));
-NPU_ATTR(power_mw, "%u", npu_read(ndev, NPU_REG_POWER_MW));
-NPU_ATTR(energy_uj, "%llu", npu_read64(ndev, NPU_REG_ENERGY_UJ));
-NPU_ATTR(util_permille, "%u", npu_read(ndev, NPU_REG_UTIL_PERMILLE));
-NPU_ATTR(throttle, "0x%x", npu_read(ndev, NPU_REG_THROTTLE));
-NPU_ATTR(ecc_ce, "%llu", npu_read64(ndev, NPU_REG_ECC_CE));
-NPU_ATTR(ecc_ue, "%llu", npu_read64(ndev, NPU_REG_ECC_UE));
-NPU_ATTR(retired_pages, "%u", npu_read(ndev, NPU_REG_RETIRED_PAGES));
-NPU_ATTR(active_queues, "%u", npu_read(ndev, NPU_REG_ACTIVE_QUEUES));
-NPU_ATTR(fault_count, "%llu", npu_read64(ndev, NPU_REG_FAULT_COUNT));
-NPU_ATTR(link_errors, "%llu", npu_read64(ndev, NPU_REG_LINK_ERRORS));
+NPU_ATTR_REG(clock_khz, "%u", npu_read(ndev, NPU_REG_CLOCK_KHZ));
+NPU_ATTR_REG(temp_mc, "%d", (s32)npu_read(ndev, NPU_REG_TEMP_MC));
+NPU_ATTR_REG(power_mw, "%u", npu_read(ndev, NPU_REG_POWER_MW));
+NPU_ATTR_REG(energy_uj, "%llu", npu_read64(ndev, NPU_REG_ENERGY_UJ));
+NPU_ATTR_REG(util_permille, "%u", npu_read(ndev, NPU_REG_UTIL_PERMILLE));
+NPU_ATTR_REG(throttle, "0x%x", npu_read(ndev, NPU_REG_THROTTLE));
+NPU_ATTR_REG(ecc_ce, "%llu", npu_read64(ndev, NPU_REG_ECC_CE));
+NPU_ATTR_REG(ecc_ue, "%llu", npu_read64(ndev, NPU_REG_ECC_UE));
+NPU_ATTR_REG(retired_pages, "%u", npu_read(ndev, NPU_REG_RETIRED_PAGES));
+NPU_ATTR_REG(active_queues, "%u", npu_read(ndev, NPU_REG_ACTIVE_QUEUES));
+NPU_ATTR_REG(fault_count, "%llu", npu_read64(ndev, NPU_REG_FAULT_COUNT));
+NPU_ATTR_REG(link_errors, "%llu", npu_read64(ndev, NPU_REG_LINK_ERRORS));
 NPU_ATTR(device_resets, "%d", atomic_read(&ndev->recovery.resets));
 NPU_ATTR(core_resets, "%d", atomic_read(&ndev->recovery.core_resets));
 NPU_ATTR(hangs, "%d", atomic_read(&ndev->recovery.hangs));
@@ -69,14 +88,9 @@ static DEVICE_ATTR_RO(contract_version);
 static ssize_t fw_version_show(struct device *dev, struct device_attribute *attr, char *buf)
 {
 	struct npu_device *ndev = dev_get_drvdata(dev);
-	u32 version;
-	int idx;
+	u32 version = READ_ONCE(ndev->fw_version);
 
-	if (!drm_dev_enter(&ndev->drm, &idx))
-		return -ENODEV;
-	version = npu_read(ndev, NPU_REG_FW_VERSION);
-	drm_dev_exit(idx);
-	if (!READ_ONCE(ndev->fw_ready))
+	if (!version)
 		return -ENODATA;
 	return sysfs_emit(buf, "%u.%u.%u\n", version >> 24, version >> 16 & 0xff, version & 0xffff);
 }
@@ -121,16 +135,8 @@ static ssize_t hw_tree_read(struct file *file, struct kobject *kobj, struct bin_
 			    char *buf, loff_t offset, size_t count)
 {
 	struct npu_device *ndev = dev_get_drvdata(kobj_to_dev(kobj));
-	int idx;
 
-	if (offset >= ndev->rom_bytes)
-		return 0;
-	count = min_t(size_t, count, ndev->rom_bytes - offset);
-	if (!drm_dev_enter(&ndev->drm, &idx))
-		return -ENODEV;
-	npu_rom_read(ndev, buf, offset, count);
-	drm_dev_exit(idx);
-	return count;
+	return memory_read_from_buffer(buf, count, &offset, ndev->rom, ndev->rom_bytes);
 }
 static BIN_ATTR_RO(hw_tree, 0);
 

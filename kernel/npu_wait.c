@@ -37,28 +37,45 @@ static bool npu_wait_met(const struct drm_npu_wait *args, u64 value)
 	}
 }
 
+/* Reads the value.  False: it cannot be seen now, and all are woken when it can. */
+static bool npu_wait_read(struct npu_waiter *w, u64 *value)
+{
+	struct npu_device *ndev = w->ctx->ndev;
+
+	/* Host memory stays where it is, whatever becomes of the device. */
+	if (w->bo->kind != NPU_BO_KIND_DEVICE) {
+		*value = npu_bo_read64(w->bo, w->args->offset);
+		return true;
+	}
+	/* A function in reset decodes no memory. */
+	if (!down_read_trylock(&ndev->recovery.lock))
+		return false;
+	*value = npu_bo_read64(w->bo, w->args->offset);
+	up_read(&ndev->recovery.lock);
+	return true;
+}
+
 /* 1: the condition holds; 0: not yet; or why it never will. */
 static int npu_wait_look(struct npu_waiter *w)
 {
 	struct npu_device *ndev = w->ctx->ndev;
-	bool met = false;
-	u64 value;
+	u32 state = NPU_QUEUE_OK;
+	u64 value = 0;
+	bool seen;
 	int idx;
 
 	if (!drm_dev_enter(&ndev->drm, &idx))
 		return -ENODEV;
-	/* A function in reset decodes no memory.  All are woken when it is over. */
-	if (down_read_trylock(&ndev->recovery.lock)) {
-		value = npu_bo_read64(w->bo, w->args->offset);
-		met = npu_wait_met(w->args, value);
-		up_read(&ndev->recovery.lock);
-	}
+	if (w->queue)
+		/* Before the value: what a queue stored before it stopped is there. */
+		state = smp_load_acquire(&npu_queue_status(w->queue)->state);
+	seen = npu_wait_read(w, &value);
 	drm_dev_exit(idx);
-	if (met)
+	if (seen && npu_wait_met(w->args, value))
 		return 1;
 	if (npu_check_alive(ndev) == -ENODEV)
 		return -ENODEV;
-	if (w->queue && READ_ONCE(npu_queue_status(w->queue)->state) != NPU_QUEUE_OK)
+	if (seen && state != NPU_QUEUE_OK)
 		return -EIO;
 	return npu_ctx_check(w->ctx);
 }
@@ -102,6 +119,9 @@ static int npu_wait_sleep(struct npu_waiter *w)
 			ret = -ETIME;
 		if (ret)
 			break;
+		/* It may be the firmware's interrupt that was lost, with what it had to say. */
+		if (!woken)
+			schedule_work(&w->ctx->ndev->fw_work);
 		woken = npu_wait_nap(deadline);
 	}
 	finish_wait(&w->ctx->wq, &wait);

@@ -95,6 +95,45 @@ static void test_with_context(void) {
   context_close(&c);
 }
 
+// The package that never answers: built beside the tests.
+static void write_mute(void) {
+  char path[512];
+  const ssize_t n = readlink("/proc/self/exe", path, sizeof path - 64);
+  if (n < 0) bail("/proc/self/exe: %s", strerror(errno));
+  path[n] = 0;
+  strcpy(strrchr(path, '/'), "/../tests/vm/mute.npufw");
+  uint8_t bytes[65536];
+  const int fd = open(path, O_RDONLY);
+  const ssize_t size = fd < 0 ? -1 : read(fd, bytes, sizeof bytes);
+  if (size <= 0) bail("%s: %s", path, strerror(errno));
+  close(fd);
+  write_image(bytes, size);
+}
+
+// A firmware that starts, and does not answer: refused like a bad file, also by contexts that go on with the one
+// before.
+static void test_mute(void) {
+  write_mute();
+  struct context c = context_new();
+  struct queue q = queue_new(&c, 4);
+  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
+  struct npu_packet packet = packet_of(NPU_PKT_NOP, publish(&b, 1, BASE_VA), 1);
+  put_packet(&q, &packet);
+  ring_doorbell(&q);
+  is_errno(wait_value(&b, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, "a queue works");
+  ok(reload() != 0, "fw_reload of a firmware that does not answer, with a context open: refused (%s)", strerror(errno));
+  ok(strcmp(read_attribute("fw_state"), "ready") == 0, "fw_state is ready");
+  packet.signal_value = 2;
+  put_packet(&q, &packet);
+  ring_doorbell(&q);
+  is_errno(wait_value(&b, 0, 2, NPU_WAIT_EQ, 20000, q.id), 0, "its queue works on");
+  queue_free(&q);
+  buffer_free(&b);
+  context_close(&c);
+  ok(reload() != 0, "fw_reload of a firmware that does not answer: refused (%s)", strerror(errno));
+  check_unusable("a firmware that does not answer");
+}
+
 static void check_flipped(size_t at, const char* what) {
   uint8_t* copy = malloc(image_bytes);
   memcpy(copy, image, image_bytes);
@@ -129,6 +168,10 @@ int main(void) {
   write_image((const uint8_t*)"this is not firmware\n", 21);
   ok(reload() != 0, "a text file: refused (%s)", strerror(errno));
   check_unusable("a text file");
+
+  write_image(image, image_bytes);
+  is_errno(reload(), 0, "the good file");
+  test_mute();
 
   if (rename(KEPT, PATH)) bail("%s: %s", KEPT, strerror(errno));
   is_errno(reload(), 0, "the good file");

@@ -9,6 +9,24 @@
 /* Offset 0 means "none" in descriptors, so it is never handed out. */
 #define NPU_MM_RESERVED SZ_64K
 
+static void npu_mm_set_used(struct npu_device *ndev, struct list_head *blocks, bool used)
+{
+	struct gpu_buddy_block *block;
+	unsigned long first, n;
+
+	list_for_each_entry(block, blocks, link) {
+		first = gpu_buddy_block_offset(block) >> PAGE_SHIFT;
+		n = gpu_buddy_block_size(&ndev->mm.buddy, block) >> PAGE_SHIFT;
+		if (used) {
+			bitmap_set(ndev->mm.used, first, n);
+		} else {
+			bitmap_clear(ndev->mm.used, first, n);
+			/* What was frozen is not for the next owner. */
+			bitmap_clear(ndev->mm.kept, first, n);
+		}
+	}
+}
+
 static void npu_mm_fini(struct drm_device *drm, void *data)
 {
 	struct npu_device *ndev = to_npu_device(drm);
@@ -47,6 +65,8 @@ int npu_mm_init(struct npu_device *ndev)
 		return ret;
 	}
 	mm->avail -= NPU_MM_RESERVED;
+	/* Kept over a sleep with everything else: npu_pm.c has its mark there. */
+	npu_mm_set_used(ndev, &reserved, true);
 	list_splice(&reserved, &mm->reserved);
 	return drmm_add_action_or_reset(&ndev->drm, npu_mm_fini, NULL);
 }
@@ -59,24 +79,6 @@ static u64 npu_mm_blocks_size(struct npu_device *ndev, struct list_head *blocks)
 	list_for_each_entry(block, blocks, link)
 		size += gpu_buddy_block_size(&ndev->mm.buddy, block);
 	return size;
-}
-
-static void npu_mm_set_used(struct npu_device *ndev, struct list_head *blocks, bool used)
-{
-	struct gpu_buddy_block *block;
-	unsigned long first, n;
-
-	list_for_each_entry(block, blocks, link) {
-		first = gpu_buddy_block_offset(block) >> PAGE_SHIFT;
-		n = gpu_buddy_block_size(&ndev->mm.buddy, block) >> PAGE_SHIFT;
-		if (used) {
-			bitmap_set(ndev->mm.used, first, n);
-		} else {
-			bitmap_clear(ndev->mm.used, first, n);
-			/* What was frozen is not for the next owner. */
-			bitmap_clear(ndev->mm.kept, first, n);
-		}
-	}
 }
 
 static void npu_mm_clear(struct npu_device *ndev, struct list_head *blocks)

@@ -62,7 +62,8 @@ static int npu_pm_rebuild(struct npu_device *ndev, const char *reason)
 		npu_unpause(ndev);
 		return ret;
 	}
-	if (!npu_pm_memory_kept(ndev)) {
+	/* A copy that a sleep has left is brought back by the rebuild. */
+	if (!ndev->mm.evicted && !npu_pm_memory_kept(ndev)) {
 		drm_err(&ndev->drm, "device memory was lost: contexts end\n");
 		npu_lose_contexts(ndev);
 		npu_pm_mark_memory(ndev);
@@ -70,22 +71,26 @@ static int npu_pm_rebuild(struct npu_device *ndev, const char *reason)
 	return npu_recovery_rebuild(ndev, reason, false);
 }
 
-/* Of the attribute reset: the device's lock is held from here to reset_done(). */
+/*
+ * Of the attribute reset: the device's lock is held from here to reset_done().  When
+ * its slot is about to be reset anyway, it is that which brings the device back.
+ */
 static void npu_pm_reset_prepare(struct pci_dev *pdev)
 {
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 
-	cancel_delayed_work_sync(&ndev->recovery.bus_work);
 	down_write(&ndev->recovery.lock);
 	trace_npu_reset(ndev, "begin", "asked for by reset");
-	npu_quiesce(ndev);
+	if (!ndev->recovery.bus_lost)
+		npu_quiesce(ndev);
 }
 
 static void npu_pm_reset_done(struct pci_dev *pdev)
 {
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 
-	npu_pm_rebuild(ndev, "asked for by reset");
+	if (!ndev->recovery.bus_lost)
+		npu_pm_rebuild(ndev, "asked for by reset");
 	npu_recovery_unlock(ndev);
 }
 
@@ -98,9 +103,13 @@ static pci_ers_result_t npu_pm_error_detected(struct pci_dev *pdev, pci_channel_
 	case pci_channel_io_normal:
 		return PCI_ERS_RESULT_CAN_RECOVER;
 	case pci_channel_io_frozen:
+		/* So that who is inside does not wait for answers. */
 		set_bit(NPU_STATE_FAILED, &ndev->state);
 		npu_wake_all(ndev);
 		down_write(&ndev->recovery.lock);
+		/* A reset that was going on has taken it back. */
+		set_bit(NPU_STATE_FAILED, &ndev->state);
+		ndev->recovery.bus_lost = true;
 		npu_quiesce(ndev);
 		up_write(&ndev->recovery.lock);
 		mod_delayed_work(system_wq, &ndev->recovery.bus_work, NPU_BUS_RESET_LIMIT);
@@ -132,6 +141,7 @@ static pci_ers_result_t npu_pm_slot_reset(struct pci_dev *pdev)
 	}
 	pci_restore_state(pdev);
 	down_write(&ndev->recovery.lock);
+	ndev->recovery.bus_lost = false;
 	ret = npu_pm_rebuild(ndev, "a bus error");
 	npu_recovery_unlock(ndev);
 	return ret ? PCI_ERS_RESULT_DISCONNECT : PCI_ERS_RESULT_RECOVERED;
@@ -177,8 +187,6 @@ static int npu_pm_resume(struct device *dev)
 
 	down_write(&ndev->recovery.lock);
 	ret = npu_reset(ndev);
-	if (!ret)
-		ret = npu_bo_restore_all(ndev);
 	ndev->recovery.asleep = false;
 	if (ret) {
 		npu_give_up(ndev, "it did not wake up");

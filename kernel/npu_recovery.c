@@ -147,6 +147,7 @@ void npu_give_up(struct npu_device *ndev, const char *reason)
 void npu_bus_lost(struct npu_device *ndev, const char *reason)
 {
 	down_write(&ndev->recovery.lock);
+	ndev->recovery.bus_lost = false;
 	npu_give_up(ndev, reason);
 	npu_unpause(ndev);
 	npu_recovery_unlock(ndev);
@@ -237,15 +238,21 @@ static int npu_reset_function(struct npu_device *ndev)
 int npu_recovery_rebuild(struct npu_device *ndev, const char *reason, bool read_file)
 {
 	struct npu_recovery *r = &ndev->recovery;
-	int ret, refused;
+	int ret = 0, refused = 0;
 
+	/* Perhaps a long time after a sleep that it did not wake up from. */
+	if (ndev->mm.evicted)
+		ret = npu_bo_restore_all(ndev);
+	if (ret)
+		goto dead;
 	npu_reset_done(ndev);
 	clear_bit(NPU_STATE_WEDGED, &ndev->state);
 	ret = npu_fw_restart(ndev, read_file, &refused);
 	if (!ret)
 		ret = npu_replay(ndev);
-	else if (!npu_have_contexts(ndev))
+	else if (!npu_have_contexts(ndev) && !npu_is_wedged(ndev))
 		goto out; /* as after a probe without a good file: the node says why */
+dead:
 	if (ret) {
 		npu_give_up(ndev, "it did not come back after a reset");
 		goto out;
@@ -253,6 +260,8 @@ int npu_recovery_rebuild(struct npu_device *ndev, const char *reason, bool read_
 	atomic_inc(&r->resets);
 	trace_npu_reset(ndev, "done", reason);
 	drm_info(&ndev->drm, "the device has been reset: %s\n", reason);
+	/* What it could not bring back meanwhile. */
+	npu_evict_kick(ndev);
 out:
 	xchg(&r->reason, NULL);
 	atomic_set(&r->guilty, 0);
@@ -289,15 +298,20 @@ static int npu_recover(struct npu_device *ndev, const char *reason, bool read_fi
  * @reason: for the log
  * @read_file: take the firmware from its file
  *
- * Not counted as automatic, and tried even when the device was given up.  Return: 0, or why
- * it is wedged.
+ * Not counted as automatic, and tried even when the device was given up.  Return: 0; -EBUSY
+ * while the PCI core resets its slot; or why it is wedged.
  */
 int npu_recover_now(struct npu_device *ndev, const char *reason, bool read_file)
 {
 	int ret;
 
 	down_write(&ndev->recovery.lock);
-	ret = READ_ONCE(ndev->gone) ? -ENODEV : npu_recover(ndev, reason, read_file);
+	if (READ_ONCE(ndev->gone))
+		ret = -ENODEV;
+	else if (ndev->recovery.bus_lost)
+		ret = -EBUSY;
+	else
+		ret = npu_recover(ndev, reason, read_file);
 	npu_recovery_unlock(ndev);
 	return ret;
 }
@@ -314,7 +328,7 @@ static void npu_recovery_work(struct work_struct *work)
 	down_write(&r->lock);
 	/* Somebody else's reset may have come first. */
 	reason = READ_ONCE(r->reason);
-	if (reason && !r->asleep && !READ_ONCE(ndev->gone) &&
+	if (reason && !r->asleep && !r->bus_lost && !READ_ONCE(ndev->gone) &&
 	    !test_bit(NPU_STATE_WEDGED, &ndev->state)) {
 		npu_coredump(ndev, reason, (u32)atomic_read(&r->guilty) - 1);
 		if (npu_recovery_allowed(ndev))

@@ -28,6 +28,14 @@ static int sleep_once(void) {
   return ret;
 }
 
+static void reset_device(void) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/reset", sysfs_path());
+  const int fd = open(path, O_WRONLY);
+  if (fd < 0 || write(fd, "1", 1) != 1) bail("%s: %s", path, strerror(errno));
+  close(fd);
+}
+
 int main(int argc, char** argv) {
   enum { kWorkers = 4, kSleeps = 3 };
   const char* mode = argc > 1 ? argv[1] : "deep";
@@ -69,6 +77,8 @@ int main(int argc, char** argv) {
     is_equal(moving, kWorkers, "all workers go on");
   }
   is_equal(workers_end(w, kWorkers), 0, "4 workers live through 3 sleeps");
+  reset_device();
+  is_equal(q.status->state, NPU_QUEUE_OK, "a reset after a sleep takes nothing away");
   uint32_t wrong = 0;
   for (uint32_t i = 0; i < (1 << 17); ++i) wrong += words[i] != 0x9e3779b97f4a7c15ull * (i + 1);
   is_equal(wrong, 0, "device memory has kept its contents");

@@ -80,6 +80,9 @@ struct npu_ctx {
  * @parked: it stands faulted since before a reset, so the device knows it as an empty, suspended
  *          queue that only hears its doorbell; changed under npu_file.lock, or npu_recovery.lock
  *          held for writing
+ * @unheard: its doorbell could not be read before the last reset; under npu_recovery.lock
+ * @life: npu_recovery.life in which the device was told of it, or 0; under npu_recovery.lock,
+ *        either way
  * @ending: it is being destroyed; written once
  */
 struct npu_queue {
@@ -95,6 +98,8 @@ struct npu_queue {
 	u64 wptr;
 	bool clean;
 	bool parked;
+	bool unheard;
+	u32 life;
 	bool ending;
 };
 
@@ -119,9 +124,13 @@ void npu_queue_destroy_all(struct npu_ctx *ctx);
 struct npu_queue *npu_queue_get(struct npu_ctx *ctx, u32 id);
 void npu_queue_put(struct npu_queue *queue);
 void npu_queue_mark_dead(struct npu_queue *queue);
+bool npu_queue_is_known(struct npu_queue *queue);
 u64 npu_queue_doorbell(struct npu_queue *queue);
 int npu_queue_restart(struct npu_queue *queue, u64 rptr);
 int npu_queue_park(struct npu_queue *queue);
+
+/* npu_replay.c */
+void npu_queue_lose(struct npu_queue *queue, u32 kind);
 
 static inline struct npu_queue_status *npu_queue_status(struct npu_queue *queue)
 {

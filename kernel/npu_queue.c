@@ -151,12 +151,25 @@ static int npu_queue_tell(struct npu_queue *queue, struct npu_bo *status, u64 rp
 	u64 args[NPU_MBOX_ARGS] = { queue->id, rptr, wptr };
 	struct npu_queue_desc desc = queue->desc;
 	u64 len;
+	int ret;
 
 	desc.status_addr = npu_bo_addr(status, 0, &len);
 	memcpy_toio(npu_queue_desc(queue), &desc, sizeof(desc));
 	/* Out of the write-combining buffers before the firmware is told. */
 	wmb();
-	return npu_mbox_call(ndev, NPU_ADMIN_QUEUE_CREATE, args);
+	ret = npu_mbox_call(ndev, NPU_ADMIN_QUEUE_CREATE, args);
+	if (!ret)
+		queue->life = ndev->recovery.life;
+	return ret;
+}
+
+/*
+ * Whether the device has this queue, and its indices: not after a reset, until
+ * the queue has been made again.
+ */
+bool npu_queue_is_known(struct npu_queue *queue)
+{
+	return queue->life == queue->ctx->ndev->recovery.life;
 }
 
 /* The write index that the device has latched. */
@@ -391,8 +404,9 @@ static int npu_queue_call_destroy(struct npu_ctx *ctx, void *data)
 		drm_dbg(&ctx->ndev->drm, "queue_destroy: no queue %u\n", args->queue);
 		return -ENOENT;
 	}
+	/* Also when the device does not answer: then a reset ends it there. */
 	npu_queue_stop(queue);
-	return npu_check_alive(ctx->ndev);
+	return 0;
 }
 
 int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file *file)
@@ -438,31 +452,55 @@ static u64 npu_queue_resume_index(struct npu_queue *queue, u32 mode)
 	/* At a bad doorbell no packet is at fault. */
 	if (mode == NPU_RESUME_CONTINUE || READ_ONCE(status->error) == NPU_FAULT_BAD_DOORBELL)
 		return rptr;
-	return min(rptr + 1, queue->wptr);
+	return rptr == queue->wptr ? rptr : rptr + 1;
+}
+
+/* More packets than the ring has: the device would refuse to make such a queue. */
+static bool npu_queue_rung_nonsense(struct npu_queue *queue, u64 rptr)
+{
+	return queue->wptr - rptr > 1ull << queue->desc.ring_log2;
+}
+
+/* Makes a parked queue again as one that goes on at @rptr.  With the doorbell blocked. */
+static int npu_queue_unpark(struct npu_queue *queue, u64 rptr)
+{
+	struct npu_queue_status *status = npu_queue_status(queue);
+	struct npu_device *ndev = queue->ctx->ndev;
+	int ret;
+
+	ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
+	if (ret)
+		return ret;
+	queue->life = 0;
+	WRITE_ONCE(status->fault_seq, 0);
+	WRITE_ONCE(status->error, 0);
+	WRITE_ONCE(status->state, NPU_QUEUE_OK);
+	if (npu_queue_restart(queue, rptr) && !npu_check_alive(ndev))
+		npu_wedge(ndev, "the firmware could not resume a queue");
+	/* It has been resumed in any case: what a device that fails does not do, its reset does. */
+	return 0;
 }
 
 /* The device knows a parked queue as an empty one: it is ended and made again as it should be. */
 static int npu_queue_resume_parked(struct npu_queue *queue, u32 mode)
 {
-	struct npu_queue_status *status = npu_queue_status(queue);
 	struct npu_device *ndev = queue->ctx->ndev;
+	int ret = 0;
 	u64 rptr;
-	int ret;
 
 	/* No doorbell is rung between its reading and its writing. */
 	npu_bo_block(queue->doorbell, true);
 	queue->wptr = npu_queue_doorbell(queue);
 	rptr = npu_queue_resume_index(queue, mode);
-	ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_DESTROY, queue->id, 0);
-	if (ret)
-		goto out;
-	WRITE_ONCE(status->fault_seq, 0);
-	WRITE_ONCE(status->error, 0);
-	WRITE_ONCE(status->state, NPU_QUEUE_OK);
-	ret = npu_queue_restart(queue, rptr);
-	if (ret && !npu_check_alive(ndev))
-		npu_wedge(ndev, "the firmware could not resume a queue");
-out:
+	if (npu_queue_rung_nonsense(queue, rptr)) {
+		/* It goes on and faults at once, as a queue does that is not parked. */
+		queue->rptr = rptr;
+		WRITE_ONCE(npu_queue_status(queue)->rptr, rptr);
+		npu_queue_lose(queue, NPU_FAULT_BAD_DOORBELL);
+		npu_signal_faults(ndev);
+	} else {
+		ret = npu_queue_unpark(queue, rptr);
+	}
 	npu_bo_block(queue->doorbell, false);
 	return ret;
 }

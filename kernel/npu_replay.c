@@ -58,6 +58,9 @@ static int npu_quiesce_suspend(struct npu_queue *queue, void *arg)
 	struct npu_device *ndev = queue->ctx->ndev;
 	ktime_t *until = arg;
 
+	/* One that a reset before this could not bring back stands where it stood then. */
+	if (!npu_queue_is_known(queue))
+		return 0;
 	queue->clean = false;
 	if (queue->parked || npu_queue_guilty(queue) || npu_queue_is_faulted(queue) ||
 	    ktime_after(ktime_get(), *until))
@@ -115,12 +118,12 @@ static int npu_quiesce_indices(struct npu_queue *queue, void *arg)
 	struct npu_device *ndev = queue->ctx->ndev;
 	bool *present = arg;
 
-	queue->rptr = READ_ONCE(npu_queue_status(queue)->rptr);
-	if (!*present) {
-		queue->wptr = queue->rptr;
-		queue->clean = false;
+	if (!npu_queue_is_known(queue))
 		return 0;
-	}
+	queue->rptr = READ_ONCE(npu_queue_status(queue)->rptr);
+	queue->unheard = !*present;
+	if (queue->unheard)
+		return 0;
 	queue->wptr = npu_queue_doorbell(queue);
 	if (!queue->clean && !queue->parked && !npu_queue_guilty(queue) && npu_is_wedged(ndev))
 		queue->clean = npu_queue_between_packets(queue);
@@ -176,7 +179,7 @@ static u64 npu_ctx_write_record(struct npu_queue *queue, u32 kind)
 }
 
 /* Shows the process that a queue stands at a packet that was lost. */
-static void npu_queue_lose(struct npu_queue *queue, u32 kind)
+void npu_queue_lose(struct npu_queue *queue, u32 kind)
 {
 	struct npu_queue_status *status = npu_queue_status(queue);
 
@@ -187,13 +190,32 @@ static void npu_queue_lose(struct npu_queue *queue, u32 kind)
 	trace_npu_fault(queue->ctx->ndev, queue->id, kind);
 }
 
+/* Nothing moves any more: where does it stand, and is that behind a packet? */
+static bool npu_queue_settle(struct npu_queue *queue)
+{
+	u64 rptr = READ_ONCE(npu_queue_status(queue)->rptr);
+
+	/* It went on until the reset, nobody knows how far into the next packet. */
+	if (rptr != queue->rptr)
+		queue->clean = false;
+	queue->rptr = rptr;
+	/* Nobody knows what its process has rung: it must hear of that, or waits for ever. */
+	if (queue->unheard) {
+		queue->wptr = rptr;
+		return false;
+	}
+	return queue->clean || rptr == queue->wptr;
+}
+
 /* After the reset and before the device knows contexts again: who has lost what. */
 static int npu_replay_judge(struct npu_queue *queue, void *arg)
 {
 	struct npu_ctx *ctx = queue->ctx;
+	bool settled;
 
 	if (ctx->lost)
 		return 0;
+	settled = npu_queue_settle(queue);
 	/* The device counts from 0 again. */
 	atomic64_add(READ_ONCE(npu_queue_status(queue)->counters.cycles), &ctx->past_cycles);
 	memset(&npu_queue_status(queue)->counters, 0, sizeof(struct npu_counters));
@@ -208,7 +230,7 @@ static int npu_replay_judge(struct npu_queue *queue, void *arg)
 		npu_queue_lose(queue, NPU_FAULT_TIMEOUT);
 	} else {
 		atomic_inc(&ctx->resets_innocent);
-		if (!queue->clean && queue->rptr != queue->wptr)
+		if (!settled)
 			npu_queue_lose(queue, NPU_FAULT_RESET);
 	}
 	return 0;
@@ -288,4 +310,6 @@ void npu_lose_contexts(struct npu_device *ndev)
 			npu_queue_mark_dead(queue);
 	}
 	mutex_unlock(&ndev->open_lock);
+	/* What sparse ranges of new contexts translate to. */
+	memset_io(ndev->mem + ndev->zeros.addr, 0, ndev->zeros.size);
 }

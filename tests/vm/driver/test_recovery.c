@@ -288,6 +288,48 @@ static void test_firmware_crash(void) {
   rig_close(&r);
 }
 
+// The firmware crashes, and the interrupt that would tell is lost: a sleeper finds out, though it waits for something
+// else.
+static void test_unheard_crash(void) {
+  const int resets = atoi(read_attribute("device_resets"));
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  struct sleeper s = {.rig = &r, .value = 1};
+  pthread_create(&s.thread, NULL, sleep_for_value, &s);
+  poll(NULL, 0, 50);
+  inject_kind(NPU_INJ_LOST_IRQ, 1);
+  inject_kind(NPU_INJ_FW_CRASH, 1);
+  const uint64_t end = now_ns() + 20000000000ull;
+  while (atoi(read_attribute("device_resets")) == resets && now_ns() < end) poll(NULL, 0, 20);
+  is_equal(atoi(read_attribute("device_resets")), resets + 1, "a crash that nobody was told of is found and mended");
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
+  put_packet(&r.queue, &packet);
+  ring_doorbell(&r.queue);
+  pthread_join(s.thread, NULL);
+  is_equal(s.ret, 0, "the sleeper sleeps on, and wakes");
+  rig_close(&r);
+}
+
+// A firmware that does not answer ends no queue, but the process has ended it: that does not fail.
+static void test_end_without_firmware(void) {
+  const int resets = atoi(read_attribute("device_resets"));
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  inject_kind(NPU_INJ_LOST_IRQ, 1);
+  inject_kind(NPU_INJ_FW_CRASH, 1);
+  struct drm_npu_queue_destroy destroy = {.queue = r.queue.id};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &destroy), 0, "queue_destroy without firmware");
+  is_equal(r.queue.status->state, NPU_QUEUE_DEAD, "the queue is dead");
+  munmap_queue(&r.queue);
+  r.queue = queue_new(&r.context, 4);
+  is_equal(atoi(read_attribute("device_resets")), resets + 1, "the next call waits for a reset");
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
+  put_packet(&r.queue, &packet);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), 0, "and the context works");
+  rig_close(&r);
+}
+
 int main(void) {
   const int watch = open_node();
   const uint64_t before = memory_info(watch).device_free;
@@ -297,6 +339,8 @@ int main(void) {
   test_bus_error();
   ok(free_returns_to(watch, before), "no device memory is lost");
   for (int i = 0; i < 2; ++i) test_firmware_crash();
+  test_unheard_crash();
+  test_end_without_firmware();
   for (int i = 0; i < 3; ++i) test_wedged(watch, i);
   close(watch);
   return tap_done();

@@ -179,6 +179,168 @@ static void test_faulted(uint32_t mode) {
   rig_close(&r);
 }
 
+// A parked queue whose process rings nonsense: its own fault when it goes on, and not the device's.
+static void test_nonsense_after_reset(void) {
+  const uint64_t nonsense[] = {1ull << 40, 0};
+  struct rig r;
+  rig_open(&r);
+  struct npu_packet garbage = {.type = 200};
+  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
+  put_launch(&r, 1);
+  put_packet(&r.queue, &garbage);
+  put_launch(&r, 2);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 20000, r.queue.id), EIO, "a queue faults");
+  reset_device();
+  const int before = counter("device_resets");
+  for (int i = 0; i < 2; ++i) {
+    r.queue.doorbell[0] = nonsense[i];
+    is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0,
+             i ? "resume after an index in the past was rung" : "resume after an index far ahead was rung");
+    is_equal(r.queue.status->state, NPU_QUEUE_FAULTED, "it faults at once");
+    is_equal(r.queue.status->error, NPU_FAULT_BAD_DOORBELL, "and for that");
+    is_equal(r.queue.status->rptr, 2, "behind the packet that was skipped");
+  }
+  is_equal(r.context.faults->written, 3, "each time with a record");
+  ring_doorbell(&r.queue);
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume with a right index");
+  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 20000, r.queue.id), 0, "what is left runs");
+  is_equal(counter("device_resets"), before, "nobody else has noticed");
+  rig_close(&r);
+}
+
+static void decode_memory(bool on) {
+  char path[256];
+  uint16_t command;
+  snprintf(path, sizeof path, "%s/config", sysfs_path());
+  const int fd = open(path, O_RDWR);
+  if (fd < 0 || pread(fd, &command, 2, 4) != 2) bail("%s: %s", path, strerror(errno));
+  command = on ? command | 2 : command & ~2;
+  if (pwrite(fd, &command, 2, 4) != 2) bail("%s: %s", path, strerror(errno));
+  close(fd);
+}
+
+// A reset of a device that does not answer fails.  The one that succeeds goes on from where everybody stood before.
+static void test_failed_reset(void) {
+  struct rig r;
+  rig_open(&r);
+  struct queue gated = queue_new(&r.context, 4);
+  for (uint64_t i = 1; i <= 20; ++i) {
+    put_launch(&r, i);
+    ring_doorbell(&r.queue);
+    if (wait_value(&r.fence, 0, i, NPU_WAIT_EQ, 20000, r.queue.id)) bail("launch: %s", strerror(errno));
+  }
+  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
+  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_GE};
+  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr + 8, 77);
+  put_packet(&gated, &wait);
+  put_packet(&gated, &done);
+  ring_doorbell(&gated);
+  decode_memory(false);
+  reset_device();
+  ok(strcmp(read_attribute("fw_state"), "wedged") == 0, "a device that does not answer: wedged");
+  ok(read_attribute("ecc_ue")[0] == 0, "and there is no reading of its counters");
+  decode_memory(true);
+  reset_device();
+  ok(strcmp(read_attribute("fw_state"), "ready") == 0, "root's second reset brings it back");
+  struct queue* both[] = {&r.queue, &gated};
+  for (int i = 0; i < 2; ++i) {
+    // Nobody could ask the device what had been rung: the process is told, so that it can ring again.
+    is_equal(both[i]->status->state, NPU_QUEUE_FAULTED, "a queue whose doorbell could not be read is faulted");
+    is_equal(both[i]->status->error, NPU_FAULT_RESET, "without being guilty");
+    struct drm_npu_queue_resume resume = {.queue = both[i]->id, .mode = NPU_RESUME_CONTINUE};
+    is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+    ring_doorbell(both[i]);
+  }
+  ((volatile uint64_t*)r.fence.map)[8] = 1;
+  gated.doorbell[NPU_DB_KICK / 8] = 1;
+  is_errno(wait_value(&r.fence, 8, 77, NPU_WAIT_EQ, 20000, gated.id), 0, "what had been rung runs");
+  put_launch(&r, 21);
+  ring_doorbell(&r.queue);
+  is_errno(wait_value(&r.fence, 0, 21, NPU_WAIT_EQ, 20000, r.queue.id), 0, "and so does what comes after it");
+  queue_free(&gated);
+  rig_close(&r);
+}
+
+struct reader {
+  pthread_t thread;
+  struct rig* rig;
+  uint32_t fw_version, tree_bytes;
+  char* tree;
+  atomic_bool stop;
+  int reads, no_value, wrong_tree, wrong_version, wrong_wait, ones;
+};
+
+// Text of an attribute, or "": many at a time may read, unlike with read_attribute().
+static void attribute(const char* name, char* text, size_t bytes) {
+  char path[256];
+  snprintf(path, sizeof path, "%s/%s", sysfs_path(), name);
+  const int fd = open(path, O_RDONLY);
+  const ssize_t n = fd < 0 ? 0 : read(fd, text, bytes - 1);
+  text[n > 0 ? n : 0] = 0;
+  if (fd >= 0) close(fd);
+}
+
+static void* read_all_the_time(void* arg) {
+  static const char* const names[] = {"ecc_ue",    "ecc_ce",        "temp_mc",    "health",
+                                      "energy_uj", "retired_pages", "fault_count"};
+  struct reader* s = arg;
+  char text[64], *tree = malloc(s->tree_bytes);
+  do {
+    for (unsigned i = 0; i < sizeof names / sizeof *names; ++i) {
+      attribute(names[i], text, sizeof text);
+      s->no_value += !text[0];
+      s->ones +=
+          strcmp(text, "-1\n") == 0 || strcmp(text, "4294967295\n") == 0 || strcmp(text, "18446744073709551615\n") == 0;
+    }
+    struct drm_npu_get_info get = {.query = DRM_NPU_INFO_TREE, .size = s->tree_bytes, .data = (uintptr_t)tree};
+    s->wrong_tree +=
+        npu_ioctl(s->rig->context.fd, DRM_IOCTL_NPU_GET_INFO, &get) || memcmp(tree, s->tree, s->tree_bytes);
+    struct drm_npu_info_device device;
+    get = (struct drm_npu_get_info){.query = DRM_NPU_INFO_DEVICE, .size = sizeof device, .data = (uintptr_t)&device};
+    s->wrong_version +=
+        npu_ioctl(s->rig->context.fd, DRM_IOCTL_NPU_GET_INFO, &get) || device.fw_version != s->fw_version;
+    // The value is there, and host memory can be read at any time.
+    s->wrong_wait += wait_value(&s->rig->fence, 0, 1, NPU_WAIT_EQ, 0, s->rig->queue.id) != 0;
+    ++s->reads;
+  } while (!atomic_load(&s->stop));
+  free(tree);
+  return NULL;
+}
+
+// Who asks during a reset gets an answer that is right, or none.
+static void test_readers(void) {
+  struct rig r;
+  rig_open(&r);
+  struct npu_packet garbage = {.type = 200};
+  put_launch(&r, 1);
+  put_packet(&r.queue, &garbage);
+  ring_doorbell(&r.queue);
+  ok(wait_state(&r.queue, NPU_QUEUE_FAULTED), "a value is there, and its queue has faulted since");
+  struct reader s = {.rig = &r};
+  struct drm_npu_get_info get = {.query = DRM_NPU_INFO_TREE};
+  if (npu_ioctl(r.context.fd, DRM_IOCTL_NPU_GET_INFO, &get)) bail("get_info: %s", strerror(errno));
+  s.tree_bytes = get.size;
+  s.tree = malloc(get.size);
+  get.data = (uintptr_t)s.tree;
+  struct drm_npu_info_device device;
+  struct drm_npu_get_info info = {.query = DRM_NPU_INFO_DEVICE, .size = sizeof device, .data = (uintptr_t)&device};
+  if (npu_ioctl(r.context.fd, DRM_IOCTL_NPU_GET_INFO, &get) || npu_ioctl(r.context.fd, DRM_IOCTL_NPU_GET_INFO, &info))
+    bail("get_info: %s", strerror(errno));
+  s.fw_version = device.fw_version;
+  if (pthread_create(&s.thread, NULL, read_all_the_time, &s)) bail("pthread_create");
+  for (int i = 0; i < 5; ++i) reset_device();
+  atomic_store(&s.stop, true);
+  pthread_join(s.thread, NULL);
+  printf("# %d rounds of readings during 5 resets; %d had no value\n", s.reads, s.no_value);
+  is_equal(s.ones, 0, "no counter reads as all ones");
+  is_equal(s.wrong_tree, 0, "the hardware's tree is whole");
+  is_equal(s.wrong_version, 0, "the firmware's version is right");
+  is_equal(s.wrong_wait, 0, "a value in host memory is reported");
+  free(s.tree);
+  rig_close(&r);
+}
+
 // Root resets the device under processes that work.
 static void test_under_load(void) {
   enum { kWorkers = 4 };
@@ -360,6 +522,9 @@ int main(void) {
   test_device_hang();
   test_innocent_in_launch();
   test_wedged();
+  test_nonsense_after_reset();
+  test_readers();
+  test_failed_reset();
   ok(free_returns_to(watch, before), "no device memory is lost");
   close(watch);
   return tap_done();

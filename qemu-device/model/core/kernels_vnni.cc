@@ -23,7 +23,11 @@ struct VnniMath {
   static inline Vec Load(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static inline void Store(uint32_t* p, const Vec& v) { _mm512_storeu_si512(p, v); }
   static inline Vec Splat(uint32_t x) { return _mm512_set1_epi32((int32_t)x); }
-  static inline Vec Mac(const Vec& acc, const Vec& a, const Vec& b) { return _mm512_dpbusd_epi32(acc, a, b); }
+  // Not by the intrinsic: GCC 12 keeps a second copy of every accumulator in memory when its type changes on the way.
+  static inline Vec Mac(Vec acc, const Vec& a, const Vec& b) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(b));
+    return acc;
+  }
   static inline Vec Start(const uint32_t* from, const uint32_t* correction) {
     return _mm512_sub_epi32(Load(from), Load(correction));
   }
@@ -32,6 +36,7 @@ struct VnniMath {
   }
 
   static bool IsCell(uint8_t) { return false; }
+  static bool IsRaw(uint8_t type, bool left) { return type == NPU_U8 || (type == NPU_I8 && !left); }
   static bool IsNarrow(uint8_t) { return false; }
   static void Expand(uint8_t type, bool left, const uint8_t* row, uint32_t first, uint32_t n, Raw* __restrict out) {
     const uint8_t flip = left && type != NPU_U8 ? 0x80 : 0;
@@ -48,12 +53,12 @@ struct VnniMath {
     for (uint32_t i = 0; i < n; ++i) out[i] = p[i] ^ flip;
   }
   // Works on 32 columns at a time: what is behind the last one is garbage that nobody stores.
-  static void Interleave(const Raw* rows, uint32_t n, uint32_t* out) {
+  static void Interleave(const Raw* rows, size_t pitch, uint32_t n, uint32_t* out) {
     for (uint32_t j = 0; j < n; j += 32, rows += 32, out += 32) {
       const __m256i r0 = _mm256_loadu_si256((const __m256i*)rows);
-      const __m256i r1 = _mm256_loadu_si256((const __m256i*)(rows + kGemmRows));
-      const __m256i r2 = _mm256_loadu_si256((const __m256i*)(rows + 2 * kGemmRows));
-      const __m256i r3 = _mm256_loadu_si256((const __m256i*)(rows + 3 * kGemmRows));
+      const __m256i r1 = _mm256_loadu_si256((const __m256i*)(rows + pitch));
+      const __m256i r2 = _mm256_loadu_si256((const __m256i*)(rows + 2 * pitch));
+      const __m256i r3 = _mm256_loadu_si256((const __m256i*)(rows + 3 * pitch));
       const __m256i a = _mm256_unpacklo_epi8(r0, r1), b = _mm256_unpackhi_epi8(r0, r1);
       const __m256i c = _mm256_unpacklo_epi8(r2, r3), d = _mm256_unpackhi_epi8(r2, r3);
       // Each holds four columns of the first 16 and four of the second.

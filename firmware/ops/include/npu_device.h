@@ -546,26 +546,18 @@ constexpr uint32_t div_up(uint32_t a, uint32_t b) {
 // One step for all cores, in device memory, host memory that the device may reach so, or the core's own SRAM;
 // sequentially consistent.  p: aligned to its size; the buffer needs the right to read and write, or the one to atomics
 // alone.  T: a 4- or 8-byte integer.  All but atomic_compare_exchange answer what was there before.
-template <class T>
-NPU_INTRINSIC T atomic_add(T* p, T value) {
-  return __atomic_fetch_add(p, value, __ATOMIC_SEQ_CST);
-}
-template <class T>
-NPU_INTRINSIC T atomic_and(T* p, T value) {
-  return __atomic_fetch_and(p, value, __ATOMIC_SEQ_CST);
-}
-template <class T>
-NPU_INTRINSIC T atomic_or(T* p, T value) {
-  return __atomic_fetch_or(p, value, __ATOMIC_SEQ_CST);
-}
-template <class T>
-NPU_INTRINSIC T atomic_xor(T* p, T value) {
-  return __atomic_fetch_xor(p, value, __ATOMIC_SEQ_CST);
-}
-template <class T>
-NPU_INTRINSIC T atomic_exchange(T* p, T value) {
-  return __atomic_exchange_n(p, value, __ATOMIC_SEQ_CST);
-}
+#define NPU_DEVICE_ATOMIC(name, builtin)        \
+  template <class T>                            \
+  NPU_INTRINSIC T name(T* p, T value) {         \
+    return builtin(p, value, __ATOMIC_SEQ_CST); \
+  }
+NPU_DEVICE_ATOMIC(atomic_add, __atomic_fetch_add)
+NPU_DEVICE_ATOMIC(atomic_and, __atomic_fetch_and)
+NPU_DEVICE_ATOMIC(atomic_or, __atomic_fetch_or)
+NPU_DEVICE_ATOMIC(atomic_xor, __atomic_fetch_xor)
+NPU_DEVICE_ATOMIC(atomic_exchange, __atomic_exchange_n)
+#undef NPU_DEVICE_ATOMIC
+
 // True: *p was *expected and is desired now.  False: *expected is what is there instead.
 template <class T>
 NPU_INTRINSIC bool atomic_compare_exchange(T* p, T* expected, T desired) {

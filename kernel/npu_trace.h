@@ -28,15 +28,14 @@ DECLARE_EVENT_CLASS(npu_queue,
 		    TP_printk("%s context=%u queue=%u priority=%u ret=%d", __get_str(dev),
 			      __entry->context, __entry->queue, __entry->priority, __entry->ret));
 
-DEFINE_EVENT(npu_queue, npu_queue_create,
-	     TP_PROTO(struct npu_device *ndev, u32 context, u32 queue, u32 priority,
-		      int ret),
-	     TP_ARGS(ndev, context, queue, priority, ret));
+#define DEFINE_NPU_QUEUE_EVENT(name)							\
+	DEFINE_EVENT(npu_queue, name,							\
+		     TP_PROTO(struct npu_device *ndev, u32 context, u32 queue, u32 priority,	\
+			      int ret),							\
+		     TP_ARGS(ndev, context, queue, priority, ret))
 
-DEFINE_EVENT(npu_queue, npu_queue_destroy,
-	     TP_PROTO(struct npu_device *ndev, u32 context, u32 queue, u32 priority,
-		      int ret),
-	     TP_ARGS(ndev, context, queue, priority, ret));
+DEFINE_NPU_QUEUE_EVENT(npu_queue_create);
+DEFINE_NPU_QUEUE_EVENT(npu_queue_destroy);
 
 /* A queue has stopped at a packet: enum npu_fault_kind. */
 TRACE_EVENT(npu_fault,

@@ -164,6 +164,7 @@ static struct npu_ctx *npu_ctx_alloc(struct npu_file *file, const struct drm_npu
 	INIT_LIST_HEAD(&ctx->node);
 	init_waitqueue_head(&ctx->wq);
 	xa_init(&ctx->queues);
+	spin_lock_init(&ctx->shown_lock);
 	npu_fence_init(ctx);
 	npu_import_init(ctx);
 

@@ -23,7 +23,9 @@
  * @queues: number -> struct npu_queue; changed under npu_file.lock
  * @num_queues: entries of @queues; guarded by npu_file.lock
  * @past_cycles: what destroyed queues have cost, and all before the last reset
- * @shown_cycles: the largest sum that fdinfo has shown
+ * @shown_lock: guards @shown_cycles and @shown_ns; innermost
+ * @shown_cycles: what fdinfo has shown last
+ * @shown_ns: the same in nanoseconds
  * @sync_lock: guards @fences and @import_list; taken in interrupts, inside npu_device.ctx_lock
  * @fences: positions of queues that others wait for
  * @num_fences: entries of @fences; guarded by @sync_lock
@@ -50,7 +52,9 @@ struct npu_ctx {
 	struct xarray queues;
 	u32 num_queues;
 	atomic64_t past_cycles;
-	atomic64_t shown_cycles;
+	spinlock_t shown_lock; /* guards shown_cycles and shown_ns */
+	u64 shown_cycles;
+	u64 shown_ns;
 	spinlock_t sync_lock; /* guards fences and import_list */
 	struct list_head fences;
 	u32 num_fences;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sysfs, hwmon and fdinfo.
-#include "drv.h"
+#include "rig.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -102,6 +102,30 @@ static long long fdinfo(int fd, const char* key, char* text, size_t bytes) {
   return value;
 }
 
+// Has the sensor show so much more than there is, and waits until the clock follows.
+static bool clock_follows(const char* millidegrees, int khz, bool slower) {
+  char line[32];
+  snprintf(line, sizeof line, "%u 1 %s", NPU_INJ_TEMP, millidegrees);
+  if (debugfs_write("inject", line)) bail("inject: %s", strerror(errno));
+  const uint64_t end = now_ns() + 60000000000ull;
+  while ((atoi(read_attribute("clock_khz")) < khz) != slower)
+    if (now_ns() > end) return false;
+  return true;
+}
+
+// What work has cost does not change when the clock does.
+static void check_throttled(int fd) {
+  char text[256] = "";
+  const long long ns = fdinfo(fd, "drm-engine-compute", text, sizeof text);
+  const int khz = atoi(read_attribute("clock_khz"));
+  ok(clock_follows("65000", khz, true), "a hot device runs slower");
+  is_equal((unsigned long long)fdinfo(fd, "drm-engine-compute", text, sizeof text), (unsigned long long)ns,
+           "without work no time passes");
+  ok(clock_follows("0", khz, false), "a cool one does not");
+  is_equal((unsigned long long)fdinfo(fd, "drm-engine-compute", text, sizeof text), (unsigned long long)ns,
+           "nor does it run backwards");
+}
+
 static void test_fdinfo(void) {
   struct context c = context_new();
   char text[256] = "";
@@ -131,6 +155,7 @@ static void test_fdinfo(void) {
   const long long cycles = fdinfo(c.fd, "drm-cycles-compute", text, sizeof text);
   ok(cycles > 0, "drm-cycles-compute: %lld", cycles);
   ok(fdinfo(c.fd, "drm-engine-compute", text, sizeof text) > 0 && strstr(text, "ns"), "drm-engine-compute");
+  check_throttled(c.fd);
   queue_free(&q);
   is_equal(fdinfo(c.fd, "drm-cycles-compute", text, sizeof text), cycles, "a queue that has ended still counts");
   context_close(&c);

@@ -11,6 +11,7 @@
 struct npu_vma {
 	struct drm_gpuva base;
 	u64 rights; /* NPU_PTE_READ, WRITE, EXEC */
+	struct list_head node; /* in npu_vm_op.ended */
 };
 
 /*
@@ -27,7 +28,13 @@ struct npu_vm_op {
 	u64 rights;
 	struct drm_gpuvm_bo *vm_bo;
 	struct npu_vma *spare[3];
+	struct list_head ended; /* mappings that are no more; each keeps its buffer */
 };
+
+static struct npu_vma *to_npu_vma(struct drm_gpuva *va)
+{
+	return container_of(va, struct npu_vma, base);
+}
 
 static struct npu_vma *npu_vm_op_take(struct npu_vm_op *op, u64 rights)
 {
@@ -45,9 +52,17 @@ static struct npu_vma *npu_vm_op_take(struct npu_vm_op *op, u64 rights)
 	return NULL;
 }
 
-static struct npu_vma *to_npu_vma(struct drm_gpuva *va)
+/*
+ * A mapping is no more.  Its reference to the buffer is kept for npu_vm_op_fini(): what
+ * somebody else's buffer needs to end takes that one's reservation, which must not be done
+ * with others held.
+ */
+static void npu_vm_op_end(struct npu_vm_op *op, struct drm_gpuva *va)
 {
-	return container_of(va, struct npu_vma, base);
+	if (va->gem.obj)
+		drm_gem_object_get(va->gem.obj);
+	drm_gpuva_unlink(va);
+	list_add(&to_npu_vma(va)->node, &op->ended);
 }
 
 static int npu_vm_step_map(struct drm_gpuva_op *step, void *priv)
@@ -72,8 +87,7 @@ static int npu_vm_step_unmap(struct drm_gpuva_op *step, void *priv)
 
 	npu_pt_unmap(op->vm, va->va.addr, va->va.range);
 	drm_gpuva_unmap(&step->unmap);
-	drm_gpuva_unlink(va);
-	kfree(to_npu_vma(va));
+	npu_vm_op_end(op, va);
 	return 0;
 }
 
@@ -99,8 +113,7 @@ static int npu_vm_step_remap(struct drm_gpuva_op *step, void *priv)
 		drm_gpuva_link(&prev->base, va->vm_bo);
 	if (next && va->vm_bo)
 		drm_gpuva_link(&next->base, va->vm_bo);
-	drm_gpuva_unlink(va);
-	kfree(to_npu_vma(va));
+	npu_vm_op_end(op, va);
 	return 0;
 }
 
@@ -250,14 +263,23 @@ void npu_vm_finish_move(struct npu_bo *bo)
 	}
 }
 
+/* Frees buffers that have lost their last mapping; no lock is held. */
 static void npu_vm_op_fini(struct npu_vm_op *op)
 {
+	struct npu_vma *vma, *next;
+
+	list_for_each_entry_safe(vma, next, &op->ended, node) {
+		if (vma->base.gem.obj)
+			drm_gem_object_put(vma->base.gem.obj);
+		kfree(vma);
+	}
 	for (u32 i = 0; i < ARRAY_SIZE(op->spare); i++)
 		kfree(op->spare[i]);
 }
 
 static int npu_vm_op_init(struct npu_vm_op *op)
 {
+	INIT_LIST_HEAD(&op->ended);
 	for (u32 i = 0; i < ARRAY_SIZE(op->spare); i++) {
 		op->spare[i] = kzalloc(sizeof(*op->spare[i]), GFP_KERNEL_ACCOUNT);
 		if (!op->spare[i]) {
@@ -305,7 +327,7 @@ static int npu_vm_op_run_locked(struct npu_vm_op *op)
 		ret = drm_gpuvm_sm_unmap(&vm->base, op, op->va, op->size);
 
 	npu_pt_prune(vm, op->va, op->size);
-	/* Before the locks go: with them go the last references to buffers that were unmapped. */
+	/* Before npu_vm_op_fini() drops the last references to buffers that were unmapped. */
 	flushed = npu_pt_flush(vm);
 	/* The mapping, if there is one, has its own reference. */
 	if (op->vm_bo)

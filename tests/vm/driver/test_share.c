@@ -51,7 +51,11 @@ static void test_processes(uint32_t flags, const char* name) {
   is_equal(((volatile uint64_t*)mine.map)[1], 4711, "what the first file sees");
   is_equal(map[1], 4711, "and the mapping of the dma-buf");
   const char* key = flags == DRM_NPU_BO_DEVICE ? "drm-shared-device" : "drm-shared-host";
+  const char* total = flags == DRM_NPU_BO_DEVICE ? "drm-total-device" : "drm-total-host";
   is_equal((unsigned long long)fdinfo_kib(two.context.fd, key), 3072, "fdinfo calls it shared");
+  key = flags == DRM_NPU_BO_DEVICE ? "drm-resident-device" : "drm-resident-host";
+  const long long resident = fdinfo_kib(two.context.fd, key);
+  ok(resident >= 3072 && resident == fdinfo_kib(two.context.fd, total), "and resident: %lld KiB", resident);
   buffer_free(&mine);
   munmap(map, 3 * MIB);
   is_equal(device_reads(&two, 9 * PAGE), 1009, "it outlives its maker's handle");
@@ -82,23 +86,63 @@ static void use_foreign(struct rig* r, int fd, volatile uint64_t* cpu, uint64_t 
   close_handle(&b);
 }
 
-static void test_udmabuf(void) {
-  const uint64_t bytes = 16 * PAGE;
+// A buffer of udmabuf's: its dma-buf, and the memory file behind it; -1 when the kernel has none.
+static int udmabuf_new(uint64_t bytes, int* memory) {
   const int dev = open("/dev/udmabuf", O_RDWR | O_CLOEXEC);
-  if (dev < 0) return skip("this kernel has no udmabuf");
-  struct rig r;
-  rig_open(&r);
-  const int memory = memfd_create("npu-test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
-  if (ftruncate(memory, (off_t)bytes) || fcntl(memory, F_ADD_SEALS, F_SEAL_SHRINK)) bail("memfd: %s", strerror(errno));
-  struct udmabuf_create create = {.memfd = (unsigned)memory, .flags = UDMABUF_FLAGS_CLOEXEC, .size = bytes};
+  if (dev < 0) return -1;
+  *memory = memfd_create("npu-test", MFD_ALLOW_SEALING | MFD_CLOEXEC);
+  if (ftruncate(*memory, (off_t)bytes) || fcntl(*memory, F_ADD_SEALS, F_SEAL_SHRINK))
+    bail("memfd: %s", strerror(errno));
+  struct udmabuf_create create = {.memfd = (unsigned)*memory, .flags = UDMABUF_FLAGS_CLOEXEC, .size = bytes};
   const int fd = ioctl(dev, UDMABUF_CREATE, &create);
   if (fd < 0) bail("udmabuf: %s", strerror(errno));
+  close(dev);
+  return fd;
+}
+
+static void test_udmabuf(void) {
+  const uint64_t bytes = 16 * PAGE;
+  int memory;
+  const int fd = udmabuf_new(bytes, &memory);
+  if (fd < 0) return skip("this kernel has no udmabuf");
+  struct rig r;
+  rig_open(&r);
   uint64_t* cpu = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, memory, 0);
   use_foreign(&r, fd, cpu, bytes, "udmabuf");
   munmap(cpu, bytes);
   close(fd);
   close(memory);
-  close(dev);
+  rig_close(&r);
+}
+
+// Foreign buffers between ones of our own, which only their mappings keep: one call ends them all.  What this does to
+// locks shows in the debug kernel.
+static void test_end_together(void) {
+  enum { kBuffers = 4 };
+  const uint64_t bytes = 16 * PAGE;
+  if (access("/dev/udmabuf", R_OK)) return skip("this kernel has no udmabuf");
+  struct rig r;
+  rig_open(&r);
+  const uint64_t before = memory_info(r.context.fd).device_free;
+  for (int i = 0; i < kBuffers; ++i) {
+    int memory = -1, fd = -1;
+    if (i % 2) fd = udmabuf_new(bytes, &memory);
+    struct buffer b = i % 2 ? import_buffer(&r.context, fd, bytes) : buffer_new(&r.context, bytes, DRM_NPU_BO_DEVICE);
+    if (!b.handle) bail("import: %s", strerror(errno));
+    if (bind_range(&b, 0, BASE_VA + i * bytes, bytes, RIGHTS_RW)) bail("bind: %s", strerror(errno));
+    if (i % 2) {
+      close_handle(&b);
+      close(fd);
+      close(memory);
+    } else {
+      buffer_free(&b);
+    }
+  }
+  is_equal(device_reads(&r, 2 * bytes), 0, "buffers live by their mappings alone");
+  struct drm_npu_vm_bind all = {.op = DRM_NPU_VM_UNMAP, .va = BASE_VA, .size = kBuffers * bytes};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_VM_BIND, &all), 0, "which end together");
+  is_equal(device_reads(&r, 2 * bytes), UINT64_MAX, "and the device reaches none of them");
+  ok(free_returns_to(r.context.fd, before), "nor is their memory lost");
   rig_close(&r);
 }
 
@@ -213,6 +257,7 @@ int main(void) {
   test_processes(DRM_NPU_BO_DEVICE, "a dma-buf of device memory");
   test_processes(DRM_NPU_BO_HOST, "a dma-buf of host memory");
   test_udmabuf();
+  test_end_together();
   test_vgem();
   test_two_devices();
   ok(free_returns_to(watch, before), "the device has all its memory again");

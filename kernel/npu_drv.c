@@ -536,6 +536,8 @@ static void npu_remove(struct pci_dev *pdev)
 	npu_reset_done(ndev);
 	npu_bo_unmap_dma_all(ndev);
 	npu_kill_queues(ndev);
+	/* It may have been waiting for a reset that never came: page faults need not. */
+	npu_unpause(ndev);
 }
 
 /* At reboot and kexec the next kernel must not find the device writing. */

@@ -29,11 +29,12 @@ static pgprot_t npu_bo_pgprot(struct npu_bo *bo, pgprot_t prot)
 {
 	if (npu_bo_in_host(bo))
 		return prot;
+	/* What is not memory of the host is not encrypted by it either. */
 	switch (bo->kind) {
 	case NPU_BO_KIND_DEVICE:
-		return pgprot_writecombine(prot);
+		return pgprot_decrypted(pgprot_writecombine(prot));
 	case NPU_BO_KIND_DOORBELL:
-		return pgprot_noncached(prot);
+		return pgprot_decrypted(pgprot_noncached(prot));
 	default:
 		return prot;
 	}
@@ -74,15 +75,9 @@ static vm_fault_t npu_bo_fault_running(struct vm_fault *vmf)
 	u64 page = vmf->pgoff - drm_vma_node_start(&obj->vma_node);
 	struct npu_bo *bo = to_npu_bo(obj);
 	vm_fault_t ret;
-	int idx;
 
-	/* A mapping of a device that has left gives SIGBUS: there is nothing behind it. */
-	if (!drm_dev_enter(obj->dev, &idx))
-		return VM_FAULT_SIGBUS;
-	if (dma_resv_lock_interruptible(obj->resv, NULL)) {
-		drm_dev_exit(idx);
+	if (dma_resv_lock_interruptible(obj->resv, NULL))
 		return VM_FAULT_NOPAGE;
-	}
 	if (bo->blocked)
 		ret = VM_FAULT_NOPAGE;
 	else if (bo->revoked || page >= obj->size >> PAGE_SHIFT)
@@ -92,8 +87,24 @@ static vm_fault_t npu_bo_fault_running(struct vm_fault *vmf)
 	if (ret == VM_FAULT_NOPAGE)
 		npu_bo_touch(bo);
 	dma_resv_unlock(obj->resv);
-	drm_dev_exit(idx);
 	return ret;
+}
+
+static vm_fault_t npu_bo_fault_present(struct vm_fault *vmf)
+{
+	struct drm_gem_object *obj = vmf->vma->vm_private_data;
+	vm_fault_t ret;
+	int idx;
+
+	if (drm_dev_enter(obj->dev, &idx)) {
+		ret = npu_bo_fault_running(vmf);
+		drm_dev_exit(idx);
+		return ret;
+	}
+	/* The device has left.  Host memory is still there and says what it said last. */
+	if (to_npu_bo(obj)->kind == NPU_BO_KIND_HOST)
+		return npu_bo_fault_running(vmf);
+	return VM_FAULT_SIGBUS;
 }
 
 static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
@@ -105,7 +116,7 @@ static vm_fault_t npu_bo_fault(struct vm_fault *vmf)
 	/* While the device is reset nothing is entered; the fault is taken again. */
 	if (!npu_map_enter(ndev))
 		return VM_FAULT_NOPAGE;
-	ret = npu_bo_fault_running(vmf);
+	ret = npu_bo_fault_present(vmf);
 	npu_map_exit(ndev);
 	return ret;
 }

@@ -76,6 +76,7 @@ static void test_unbind(void) {
   put_packet(&q, &wait);
   ring_doorbell(&q);
   *(volatile uint64_t*)device.map = 1;
+  ((volatile uint64_t*)host.map)[1] = 4711;
   struct sleeper s[4];
   for (int i = 0; i < 4; ++i) {
     s[i] = (struct sleeper){.fence = &host};
@@ -97,6 +98,9 @@ static void test_unbind(void) {
   is_errno(npu_ioctl(c.fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &destroy), ENODEV, "queue_destroy afterwards");
   is_equal(touch(&q.doorbell[0]), SIGBUS, "the doorbell: SIGBUS");
   is_equal(touch(device.map), SIGBUS, "device memory: SIGBUS");
+  is_equal(touch(host.map), 0, "host memory is still there");
+  is_equal(((volatile uint64_t*)host.map)[1], 4711, "with its contents");
+  is_equal(q.status->state, NPU_QUEUE_DEAD, "the status page says that the queue is dead");
   // Mappings keep the file, and the file the module.
   munmap_queue(&q);
   munmap(host.map, host.size);

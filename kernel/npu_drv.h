@@ -76,7 +76,7 @@ struct npu_mm {
 	unsigned long *used; /* one bit a page: somebody has it */
 	unsigned long *kept; /* while evicted: of used, what has not been freed since */
 	u64 avail;
-	bool moving; /* buffers are being moved: the reserve for page tables may be used */
+	bool moving; /* buffers are being moved: their tables may use what is kept back */
 
 	bool evicted; /* all of it is in saved; under npu_recovery.lock, as saved is */
 	struct xarray saved; /* page number -> struct page; none: zeros */
@@ -339,6 +339,7 @@ int npu_mm_init(struct npu_device *ndev);
 int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list_head *blocks);
 void npu_mm_free(struct npu_device *ndev, struct list_head *blocks);
 void npu_mm_reclaim(struct npu_device *ndev);
+s64 npu_mm_room(struct npu_device *ndev);
 u64 npu_mm_avail(struct npu_device *ndev);
 void npu_mm_set_moving(struct npu_device *ndev, bool moving);
 int npu_mem_alloc(struct npu_device *ndev, struct npu_mem *mem, u64 size);

@@ -143,6 +143,12 @@ static void npu_bo_count_move(struct npu_device *ndev, struct npu_bo *bo)
 		atomic64_add(bytes, &bo->account->evicted_bytes);
 }
 
+/* How a move fails for whoever is not to know that there is more to move. */
+static int npu_move_error(int ret)
+{
+	return ret == NPU_NO_ROOM ? -ENOSPC : ret;
+}
+
 /*
  * Moves a buffer to host memory.  The reservation is held, and nothing is in
  * flight that reaches it.  -ENOMEM, -ENOSPC: it stays where it is.
@@ -165,7 +171,7 @@ static int npu_bo_move_out(struct npu_device *ndev, struct npu_bo *bo)
 		kvfree(bo->runs);
 		bo->runs = runs;
 		bo->num_runs = num_runs;
-		return ret;
+		return npu_move_error(ret);
 	}
 	drm_vma_node_unmap(&bo->base.vma_node, ndev->drm.anon_inode->i_mapping);
 	npu_bo_copy(ndev, bo, runs, num_runs, true);
@@ -196,7 +202,7 @@ static int npu_bo_move_in(struct npu_device *ndev, struct npu_bo *bo)
 		kvfree(bo->runs);
 		bo->runs = runs;
 		bo->num_runs = num_runs;
-		return ret;
+		return npu_move_error(ret);
 	}
 	drm_vma_node_unmap(&bo->base.vma_node, ndev->drm.anon_inode->i_mapping);
 	npu_bo_copy(ndev, bo, bo->runs, bo->num_runs, false);
@@ -211,7 +217,7 @@ static int npu_bo_move_in(struct npu_device *ndev, struct npu_bo *bo)
 
 static bool npu_evict_has_room(struct npu_device *ndev, u64 bytes)
 {
-	return npu_mm_avail(ndev) >= bytes;
+	return npu_mm_room(ndev) >= (s64)bytes;
 }
 
 /*
@@ -244,9 +250,9 @@ static u32 npu_evict_count(struct npu_device *ndev, struct list_head *list)
 }
 
 /* Bytes that could be had; nothing is moved when they are not enough. */
-static u64 npu_evict_possible(struct npu_device *ndev)
+static s64 npu_evict_possible(struct npu_device *ndev)
 {
-	u64 bytes = npu_mm_avail(ndev);
+	s64 bytes = npu_mm_room(ndev);
 	struct npu_bo *bo;
 
 	for (u32 n = npu_evict_count(ndev, &ndev->evict.lru); n; n--) {
@@ -282,7 +288,7 @@ static int npu_evict_until(struct npu_device *ndev, u64 bytes)
 	struct npu_bo *bo;
 	bool any = false;
 
-	if (npu_evict_possible(ndev) < bytes)
+	if (npu_evict_possible(ndev) < (s64)bytes)
 		return -ENOSPC;
 	for (u32 n = npu_evict_count(ndev, &ndev->evict.lru); n; n--) {
 		if (any && npu_evict_has_room(ndev, bytes))
@@ -425,13 +431,13 @@ static bool npu_return_some(struct npu_device *ndev)
 
 static bool npu_return_possible(struct npu_device *ndev)
 {
-	u64 avail = npu_mm_avail(ndev);
+	s64 room = npu_mm_room(ndev);
 	struct npu_bo *bo;
 	bool any = false;
 
 	mutex_lock(&ndev->bo_lock);
 	list_for_each_entry(bo, &ndev->evict.out, lru)
-		any |= bo->base.size <= avail;
+		any |= (s64)bo->base.size <= room;
 	mutex_unlock(&ndev->bo_lock);
 	return any;
 }
@@ -478,6 +484,7 @@ void npu_evict_init(struct npu_device *ndev)
 	INIT_DELAYED_WORK(&ndev->evict.work, npu_return_work);
 }
 
+/* For good: whoever frees memory meanwhile may not have seen yet that the device goes. */
 void npu_evict_stop(struct npu_device *ndev)
 {
 	disable_delayed_work_sync(&ndev->evict.work);

@@ -100,14 +100,7 @@ static void npu_mm_clear(struct npu_device *ndev, struct list_head *blocks)
  */
 static u64 npu_mm_reserve(struct npu_mm *mm)
 {
-	return mm->moving ? 0 : mm->buddy.size / NPU_PT_ENTRIES + SZ_64K;
-}
-
-static u64 npu_mm_avail_locked(struct npu_mm *mm)
-{
-	u64 reserve = npu_mm_reserve(mm);
-
-	return mm->avail > reserve ? mm->avail - reserve : 0;
+	return mm->buddy.size / NPU_PT_ENTRIES + SZ_64K;
 }
 
 void npu_mm_set_moving(struct npu_device *ndev, bool moving)
@@ -137,7 +130,7 @@ int npu_mm_alloc(struct npu_device *ndev, u64 size, bool contiguous, struct list
 
 	mutex_lock(&mm->lock);
 	/* Asked for here, because the allocator does work, and undoes it, before it finds out. */
-	if (size > npu_mm_avail_locked(mm))
+	if (size + (mm->moving ? 0 : npu_mm_reserve(mm)) > mm->avail)
 		ret = -ENOSPC;
 	else
 		ret = gpu_buddy_alloc_blocks(&mm->buddy, 0, mm->buddy.size, size,
@@ -194,15 +187,24 @@ void npu_mm_reclaim(struct npu_device *ndev)
 	mutex_unlock(&mm->lock);
 }
 
+/*
+ * Bytes that can be allocated without what is kept back; negative when tables have taken of
+ * that, so that so much must go before anything can be allocated.
+ */
+s64 npu_mm_room(struct npu_device *ndev)
+{
+	s64 room;
+
+	mutex_lock(&ndev->mm.lock);
+	room = ndev->mm.avail - npu_mm_reserve(&ndev->mm);
+	mutex_unlock(&ndev->mm.lock);
+	return room;
+}
+
 /* Bytes that can be allocated. */
 u64 npu_mm_avail(struct npu_device *ndev)
 {
-	u64 avail;
-
-	mutex_lock(&ndev->mm.lock);
-	avail = npu_mm_avail_locked(&ndev->mm);
-	mutex_unlock(&ndev->mm.lock);
-	return avail;
+	return max_t(s64, npu_mm_room(ndev), 0);
 }
 
 /* Allocates a cleared, contiguous table of at least @size bytes. */

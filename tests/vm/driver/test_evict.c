@@ -208,6 +208,48 @@ static void test_no_room(void) {
   rig_close(&r);
 }
 
+// Without a mapping.
+static struct buffer named_buffer(struct context* c, uint64_t bytes, const char* name) {
+  struct drm_npu_bo_create create = {.size = bytes, .flags = DRM_NPU_BO_DEVICE};
+  if (npu_ioctl(c->fd, DRM_IOCTL_NPU_BO_CREATE, &create)) bail("%s: %s", name, strerror(errno));
+  struct buffer b = {.context = c, .handle = create.handle, .size = bytes};
+  name_buffer(&b, name);
+  return b;
+}
+
+static void close_buffer(struct buffer* b) {
+  struct drm_gem_close args = {.handle = b->handle};
+  if (npu_ioctl(b->context->fd, DRM_IOCTL_GEM_CLOSE, &args)) bail("close of a handle: %s", strerror(errno));
+}
+
+// What is kept back for the tables of buffers that move is not given to buffers, on no way.
+static void test_kept_back(void) {
+  struct context c = context_new();
+  struct buffer big = named_buffer(&c, 4 * MIB, "big");
+  const uint64_t free_now = memory_info(c.fd).device_free;
+  struct drm_npu_bo_create create = {.size = free_now + 4 * MIB + 64 * 1024, .flags = DRM_NPU_BO_DEVICE};
+  is_errno(npu_ioctl(c.fd, DRM_IOCTL_NPU_BO_CREATE, &create), ENOSPC, "more than there would be if all moved");
+  is_equal((unsigned char)place_of("big"), 'd', "nothing has been moved for it");
+
+  // Both move for the third, oldest first.  Then there is room for the small one only.
+  struct buffer small = named_buffer(&c, 64 * 1024, "small");
+  struct buffer gap = named_buffer(&c, 4 * MIB - 256 * 1024, "gap");
+  struct buffer rest = named_buffer(&c, free_now + big.size - gap.size, "rest");
+  is_equal((unsigned char)place_of("big"), 'h', "a buffer has moved");
+  is_equal((unsigned char)place_of("small"), 'h', "and another");
+  is_equal(memory_info(c.fd).device_free, 0, "there is no room");
+  close_buffer(&gap);
+  const uint64_t end = now_ns() + 60000000000ull;
+  while (place_of("small") != 'd' && now_ns() < end) poll(NULL, 0, 20);
+  is_equal((unsigned char)place_of("small"), 'd', "what has room comes back");
+  is_equal((unsigned char)place_of("big"), 'h', "what has none does not");
+  close_buffer(&rest);
+  ok(all_come_back(), "until there is room");
+  close_buffer(&big);
+  close_buffer(&small);
+  context_close(&c);
+}
+
 static void refuse_name(struct context* c, struct drm_npu_bo_name args, int error, const char* what) {
   is_errno(npu_ioctl(c->fd, DRM_IOCTL_NPU_BO_NAME, &args), error, what);
 }
@@ -247,6 +289,7 @@ int main(void) {
   test_twice();
   test_in_flight();
   test_no_room();
+  test_kept_back();
   ok(free_returns_to(watch, before), "the device has all its memory again");
   close(watch);
   return tap_done();

@@ -9,14 +9,44 @@
 
 #define NPU_BIG_ORDER (NPU_PT_MID_SHIFT - PAGE_SHIFT)
 
-static void npu_bo_charge(struct npu_bo *bo, s64 bytes)
+/* Charges device memory; what the driver needs itself does not count against the limit. */
+static int npu_bo_charge_device(struct npu_bo *bo, struct npu_account *account)
+{
+	struct npu_device *ndev = to_npu_device(bo->base.dev);
+	s64 have = atomic64_read(&account->device_bytes);
+
+	do {
+		if (!(bo->flags & NPU_BO_INTERNAL) && !npu_evict_allows(ndev, have, bo->base.size))
+			return -ENOSPC;
+	} while (!atomic64_try_cmpxchg(&account->device_bytes, &have, have + bo->base.size));
+	return 0;
+}
+
+static int npu_bo_set_account(struct npu_bo *bo, struct npu_account *account)
+{
+	int ret = 0;
+
+	if (bo->kind == NPU_BO_KIND_DEVICE)
+		ret = npu_bo_charge_device(bo, account);
+	else if (bo->kind == NPU_BO_KIND_HOST)
+		atomic64_add(bo->base.size, &account->host_bytes);
+	if (ret)
+		return ret;
+	kref_get(&account->kref);
+	bo->account = account;
+	return 0;
+}
+
+static void npu_bo_put_account(struct npu_bo *bo)
 {
 	if (!bo->account)
 		return;
 	if (bo->kind == NPU_BO_KIND_DEVICE)
-		atomic64_add(bytes, &bo->account->device_bytes);
+		atomic64_sub(bo->base.size, &bo->account->device_bytes);
 	else if (bo->kind == NPU_BO_KIND_HOST)
-		atomic64_add(bytes, &bo->account->host_bytes);
+		atomic64_sub(bo->base.size, &bo->account->host_bytes);
+	npu_account_put(bo->account);
+	bo->account = NULL;
 }
 
 /* What the device may do with a buffer's pages, wherever they are mapped. */
@@ -27,11 +57,10 @@ static enum dma_data_direction npu_bo_direction(struct npu_bo *bo)
 
 static void npu_bo_unmap_dma(struct npu_device *ndev, struct npu_bo *bo)
 {
-	mutex_lock(&ndev->bo_lock);
+	lockdep_assert_held(&ndev->bo_lock);
 	if (bo->mapped)
 		dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
 	bo->mapped = false;
-	mutex_unlock(&ndev->bo_lock);
 }
 
 /* Gives back what npu_bo_get_host() took, or the pages of a process. */
@@ -39,7 +68,9 @@ void npu_bo_put_host(struct npu_device *ndev, struct npu_bo *bo)
 {
 	u64 n = bo->base.size >> PAGE_SHIFT;
 
+	mutex_lock(&ndev->bo_lock);
 	npu_bo_unmap_dma(ndev, bo);
+	mutex_unlock(&ndev->bo_lock);
 	sg_free_table(&bo->sgt);
 	memset(&bo->sgt, 0, sizeof(bo->sgt));
 	if (bo->kind == NPU_BO_KIND_USER)
@@ -75,13 +106,13 @@ static void npu_bo_free(struct drm_gem_object *obj)
 	/* A wedged device may still read and write it.  A reset ends that, and the wedged state. */
 	lost = npu_is_wedged(ndev) && bo->kind != NPU_BO_KIND_DOORBELL;
 	list_del_init(&bo->node);
+	/* Whoever removes the device does not find it there any more. */
 	if (lost)
 		list_add(&bo->node, &ndev->lost_bos);
+	else
+		npu_bo_unmap_dma(ndev, bo);
 	mutex_unlock(&ndev->bo_lock);
-	npu_bo_charge(bo, -(s64)obj->size);
-	if (bo->account)
-		npu_account_put(bo->account);
-	bo->account = NULL;
+	npu_bo_put_account(bo);
 
 	if (lost)
 		drm_gem_free_mmap_offset(obj);
@@ -171,7 +202,10 @@ static int npu_bo_fill_pages(struct npu_bo *bo)
 	return 0;
 }
 
-/* Notes where the device finds the pieces of what is mapped for it. */
+/*
+ * Notes where the device finds the pieces of what is mapped for it.  They may be somebody
+ * else's, who need not know what we take: whole pages, all of the buffer.
+ */
 int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table *sgt)
 {
 	struct scatterlist *sg;
@@ -190,11 +224,15 @@ int npu_bo_set_runs(struct npu_device *ndev, struct npu_bo *bo, struct sg_table 
 			drm_err_once(&ndev->drm, "host memory is not coherent with the device\n");
 			return -EOPNOTSUPP;
 		}
+		if (!IS_ALIGNED(addr | sg_dma_len(sg), NPU_PAGE_SIZE))
+			return -EINVAL;
 		if (!bo->num_runs || addr != next)
 			bo->runs[bo->num_runs++] = (struct npu_run){ start, addr };
 		start += sg_dma_len(sg);
 		next = addr + sg_dma_len(sg);
 	}
+	if (start < bo->base.size)
+		return -EINVAL;
 	return (bo->flags & NPU_BO_CONTIGUOUS) && bo->num_runs != 1 ? -ENOMEM : 0;
 }
 
@@ -258,13 +296,6 @@ static struct npu_bo *npu_bo_alloc(struct npu_device *ndev, enum npu_bo_kind kin
 	return bo;
 }
 
-static void npu_bo_set_account(struct npu_bo *bo, struct npu_account *account)
-{
-	kref_get(&account->kref);
-	bo->account = account;
-	npu_bo_charge(bo, bo->base.size);
-}
-
 /**
  * npu_bo_new() - make a buffer filled with zeros
  * @ndev: the device; the caller holds drm_dev_enter()
@@ -273,19 +304,21 @@ static void npu_bo_set_account(struct npu_bo *bo, struct npu_account *account)
  * @flags: NPU_BO_*
  * @account: charged with it, or NULL
  *
- * Return: the buffer with one reference, or -ENOSPC, NPU_NO_ROOM, -ENOMEM, -EOPNOTSUPP.
+ * Return: the buffer with one reference, or -ENOSPC, NPU_NO_ROOM, -ENOMEM, -EINTR, -EOPNOTSUPP.
  */
 struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 size, u32 flags,
 			  struct npu_account *account)
 {
 	struct npu_bo *bo = npu_bo_alloc(ndev, kind, size, flags);
-	int ret;
+	int ret = 0;
 
 	if (IS_ERR(bo))
 		return bo;
-	if (kind == NPU_BO_KIND_DEVICE)
+	if (account)
+		ret = npu_bo_set_account(bo, account);
+	if (!ret && kind == NPU_BO_KIND_DEVICE)
 		ret = npu_bo_get_device(ndev, bo);
-	else
+	else if (!ret)
 		ret = npu_bo_get_host(ndev, bo);
 	if (!ret)
 		ret = drm_gem_create_mmap_offset(&bo->base);
@@ -293,8 +326,6 @@ struct npu_bo *npu_bo_new(struct npu_device *ndev, enum npu_bo_kind kind, u64 si
 		npu_bo_put(bo);
 		return ERR_PTR(ret);
 	}
-	if (account)
-		npu_bo_set_account(bo, account);
 	npu_bo_touch(bo);
 	return bo;
 }
@@ -305,6 +336,7 @@ struct npu_bo *npu_bo_new_user(struct npu_device *ndev, u64 size, u32 flags,
 {
 	struct npu_bo *bo = npu_bo_alloc(ndev, NPU_BO_KIND_USER, size, flags);
 
+	/* Charged as locked memory: this says only whose it is, and cannot fail. */
 	if (!IS_ERR(bo))
 		npu_bo_set_account(bo, account);
 	return bo;
@@ -437,7 +469,7 @@ static void npu_bo_unmap_imports(struct npu_device *ndev)
 		found = NULL;
 		mutex_lock(&ndev->bo_lock);
 		list_for_each_entry(bo, &ndev->bo_list, node) {
-			/* One that is just being freed does it itself. */
+			/* One that is just being freed does it itself, which is waited for. */
 			if (bo->import_sgt && kref_get_unless_zero(&bo->base.refcount)) {
 				found = bo;
 				break;
@@ -448,6 +480,7 @@ static void npu_bo_unmap_imports(struct npu_device *ndev)
 			npu_bo_unmap_import(found);
 		npu_bo_put(found);
 	} while (found);
+	wait_var_event(&ndev->imports_mapped, !atomic_read(&ndev->imports_mapped));
 }
 
 /* Takes the DMA mappings of all buffers away: the device is leaving its driver. */
@@ -457,11 +490,8 @@ void npu_bo_unmap_dma_all(struct npu_device *ndev)
 
 	npu_bo_unmap_imports(ndev);
 	mutex_lock(&ndev->bo_lock);
-	list_for_each_entry(bo, &ndev->bo_list, node) {
-		if (bo->mapped)
-			dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
-		bo->mapped = false;
-	}
+	list_for_each_entry(bo, &ndev->bo_list, node)
+		npu_bo_unmap_dma(ndev, bo);
 	mutex_unlock(&ndev->bo_lock);
 }
 
@@ -500,9 +530,6 @@ static int npu_bo_create(struct npu_file *file, enum npu_bo_kind kind, u64 size,
 	struct npu_device *ndev = file->ndev;
 	int idx, ret;
 
-	if (kind == NPU_BO_KIND_DEVICE &&
-	    !npu_evict_allows(ndev, atomic64_read(&file->account->device_bytes), size))
-		return -ENOSPC;
 	ret = npu_enter(ndev, &idx);
 	if (ret)
 		return ret;

@@ -20,7 +20,7 @@
 MODULE_IMPORT_NS(DMA_BUF);
 
 /* An entry's length has 32 bits. */
-#define NPU_SG_MAX SZ_1G
+#define NPU_SG_MAX ((u32)SZ_1G)
 
 static bool p2p = true;
 module_param(p2p, bool, 0600);
@@ -47,6 +47,14 @@ static bool npu_dmabuf_reaches(struct npu_device *ndev, struct dma_buf_attachmen
 	       pci_find_host_bridge(ndev->pdev->bus);
 }
 
+/* A mapping or attachment no longer keeps the buffer where it is; the reservation is held. */
+static void npu_dmabuf_let_go(struct npu_bo *bo)
+{
+	dma_resv_assert_held(bo->base.resv);
+	bo->pins--;
+	npu_evict_kick(to_npu_device(bo->base.dev));
+}
+
 static int npu_dmabuf_attach(struct dma_buf *dma_buf, struct dma_buf_attachment *attach)
 {
 	struct npu_bo *bo = npu_dmabuf_bo(dma_buf);
@@ -71,9 +79,8 @@ static void npu_dmabuf_detach(struct dma_buf *dma_buf, struct dma_buf_attachment
 	if (!bo)
 		return;
 	dma_resv_lock(bo->base.resv, NULL);
-	bo->pins--;
+	npu_dmabuf_let_go(bo);
 	dma_resv_unlock(bo->base.resv);
-	npu_evict_kick(to_npu_device(bo->base.dev));
 }
 
 static int npu_dmabuf_pin(struct dma_buf_attachment *attach)
@@ -85,8 +92,13 @@ static int npu_dmabuf_pin(struct dma_buf_attachment *attach)
 
 static void npu_dmabuf_unpin(struct dma_buf_attachment *attach)
 {
-	dma_resv_assert_held(attach->dmabuf->resv);
-	npu_dmabuf_bo(attach->dmabuf)->pins--;
+	npu_dmabuf_let_go(npu_dmabuf_bo(attach->dmabuf));
+}
+
+/* The longest piece that the importer takes. */
+static u32 npu_dmabuf_max_piece(struct device *dev)
+{
+	return max(ALIGN_DOWN(min(dma_get_max_seg_size(dev), NPU_SG_MAX), PAGE_SIZE), PAGE_SIZE);
 }
 
 static void npu_dmabuf_unmap_device(struct device *dev, struct sg_table *sgt,
@@ -101,32 +113,36 @@ static void npu_dmabuf_unmap_device(struct device *dev, struct sg_table *sgt,
 					   DMA_ATTR_SKIP_CPU_SYNC);
 }
 
-static u32 npu_dmabuf_count(struct npu_bo *bo)
+static u32 npu_dmabuf_count(struct npu_bo *bo, u32 max_piece)
 {
 	u32 n = 0;
 
-	for (u64 at = 0, len; at < bo->base.size; at += min_t(u64, len, NPU_SG_MAX), n++)
+	for (u64 at = 0, len; at < bo->base.size; at += min_t(u64, len, max_piece), n++)
 		npu_bo_addr(bo, at, &len);
 	return n;
 }
 
-/* Device memory, as the importer's bus sees it; there are no pages behind it. */
+/*
+ * Device memory, as the importer's bus sees it; there are no pages behind it.  The caller holds
+ * drm_dev_enter(): without the device, its bus addresses may be somebody else's.
+ */
 static int npu_dmabuf_map_device(struct npu_bo *bo, struct device *dev, struct sg_table *sgt,
 				 enum dma_data_direction dir)
 {
 	struct npu_device *ndev = to_npu_device(bo->base.dev);
+	u32 max_piece = npu_dmabuf_max_piece(dev);
 	struct scatterlist *sg;
 	u64 at = 0, len, addr;
 	dma_addr_t dma;
 	unsigned int i;
 	int ret;
 
-	ret = sg_alloc_table(sgt, npu_dmabuf_count(bo), GFP_KERNEL);
+	ret = sg_alloc_table(sgt, npu_dmabuf_count(bo, max_piece), GFP_KERNEL);
 	if (ret)
 		return ret;
 	for_each_sgtable_sg(sgt, sg, i) {
 		addr = npu_bo_addr(bo, at, &len);
-		len = min_t(u64, len, NPU_SG_MAX);
+		len = min_t(u64, len, max_piece);
 		dma = dma_map_resource(dev, ndev->mem_phys + addr, len, dir,
 				       DMA_ATTR_SKIP_CPU_SYNC);
 		if (dma_mapping_error(dev, dma)) {
@@ -147,8 +163,9 @@ static int npu_dmabuf_map_pages(struct npu_bo *bo, struct device *dev, struct sg
 {
 	int ret;
 
-	ret = sg_alloc_table_from_pages(sgt, bo->pages, bo->base.size >> PAGE_SHIFT, 0,
-					bo->base.size, GFP_KERNEL);
+	ret = sg_alloc_table_from_pages_segment(sgt, bo->pages, bo->base.size >> PAGE_SHIFT, 0,
+						bo->base.size, npu_dmabuf_max_piece(dev),
+						GFP_KERNEL);
 	if (ret)
 		return ret;
 	ret = dma_map_sgtable(dev, sgt, dir, DMA_ATTR_SKIP_CPU_SYNC);
@@ -162,20 +179,27 @@ static struct sg_table *npu_dmabuf_map(struct dma_buf_attachment *attach,
 {
 	struct npu_bo *bo = npu_dmabuf_bo(attach->dmabuf);
 	struct sg_table *sgt;
-	int ret;
+	int idx, ret;
 
 	dma_resv_assert_held(bo->base.resv);
 	sgt = kzalloc(sizeof(*sgt), GFP_KERNEL);
 	if (!sgt)
 		return ERR_PTR(-ENOMEM);
-	if (npu_bo_in_host(bo))
+	if (npu_bo_in_host(bo)) {
 		ret = npu_dmabuf_map_pages(bo, attach->dev, sgt, dir);
-	else
+	} else if (drm_dev_enter(bo->base.dev, &idx)) {
 		ret = npu_dmabuf_map_device(bo, attach->dev, sgt, dir);
-	if (!ret)
-		return sgt;
-	kfree(sgt);
-	return ERR_PTR(ret);
+		drm_dev_exit(idx);
+	} else {
+		ret = -ENODEV;
+	}
+	if (ret) {
+		kfree(sgt);
+		return ERR_PTR(ret);
+	}
+	/* Who can be told that a buffer moves need not pin it first, but we do not tell. */
+	bo->pins++;
+	return sgt;
 }
 
 static void npu_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table *sgt,
@@ -187,6 +211,7 @@ static void npu_dmabuf_unmap(struct dma_buf_attachment *attach, struct sg_table 
 		npu_dmabuf_unmap_device(attach->dev, sgt, dir);
 	sg_free_table(sgt);
 	kfree(sgt);
+	npu_dmabuf_let_go(npu_dmabuf_bo(attach->dmabuf));
 }
 
 static const struct dma_buf_ops npu_dmabuf_ops = {
@@ -257,6 +282,7 @@ static int npu_import_map(struct npu_device *ndev, struct npu_bo *bo,
 	ret = left < 0 ? left : npu_bo_set_runs(ndev, bo, sgt);
 	if (!ret) {
 		bo->import_sgt = sgt;
+		atomic_inc(&ndev->imports_mapped);
 		goto out;
 	}
 	dma_buf_unmap_attachment(attach, sgt, DMA_BIDIRECTIONAL);
@@ -271,11 +297,14 @@ out:
 void npu_bo_unmap_import(struct npu_bo *bo)
 {
 	struct dma_buf_attachment *attach = bo->base.import_attach;
+	struct npu_device *ndev = to_npu_device(bo->base.dev);
 
 	dma_resv_lock(attach->dmabuf->resv, NULL);
 	if (bo->import_sgt) {
 		dma_buf_unmap_attachment(attach, bo->import_sgt, DMA_BIDIRECTIONAL);
 		dma_buf_unpin(attach);
+		if (atomic_dec_and_test(&ndev->imports_mapped))
+			wake_up_var(&ndev->imports_mapped);
 	}
 	bo->import_sgt = NULL;
 	dma_resv_unlock(attach->dmabuf->resv);

@@ -219,6 +219,7 @@ struct npu_device {
 	struct mutex bo_lock; /* guards bo_list, lost_bos and the lists in evict */
 	struct list_head bo_list;
 	struct list_head lost_bos; /* freed while the device was wedged: kept until it is reset */
+	atomic_t imports_mapped; /* for DMA; removal waits for 0 */
 
 	struct mutex user_lock; /* guards users and their members; innermost of the mutexes */
 	struct list_head users;

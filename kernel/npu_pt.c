@@ -319,6 +319,7 @@ void npu_pt_prune(struct npu_vm *vm, u64 va, u64 size)
 			continue;
 		}
 		next = npu_pt_slot_end(va, end);
+		cond_resched();
 		leaf = mid->child[index];
 		if (leaf && !leaf->used) {
 			npu_pte_write(vm, mid, index, 0);
@@ -335,10 +336,11 @@ void npu_pt_prune(struct npu_vm *vm, u64 va, u64 size)
 
 static int npu_tlb_invalidate(struct npu_device *ndev, u32 ctx_id)
 {
+	int ret = npu_check_alive(ndev);
 	u32 number;
 
-	if (npu_check_alive(ndev))
-		return -ENODEV;
+	if (ret)
+		return ret;
 	/* Only a developer who wants to see what becomes of it. */
 	if (READ_ONCE(ndev->tlb.skip))
 		return 0;
@@ -360,7 +362,8 @@ static int npu_tlb_invalidate(struct npu_device *ndev, u32 ctx_id)
  * npu_pt_flush() - wait until no engine uses what was taken away, then free the tables
  * @vm: address space
  *
- * Return: 0, or -ENODEV: the device does not answer, and memory that it might use is kept.
+ * Return: 0; -EAGAIN or -ENODEV, as npu_check_alive(): the device does not answer, and memory
+ * that it might use is kept.
  */
 int npu_pt_flush(struct npu_vm *vm)
 {

@@ -14,7 +14,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "npu_bo.h"
+#include "npu_ctx.h"
 
 /* Pages pinned at a time, between looks for a signal. */
 #define NPU_PIN_CHUNK 4096ull
@@ -26,7 +26,8 @@ static int npu_userptr_charge(struct npu_bo *bo)
 
 	if (!can_do_mlock())
 		return -EPERM;
-	if (n > totalram_pages())
+	/* The list of pages that the DMA layer takes has no more than 32 bits of them. */
+	if (n > totalram_pages() || n > UINT_MAX)
 		return -ENOMEM;
 	if (atomic64_add_return(n, &current->mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
 		atomic64_sub(n, &current->mm->pinned_vm);
@@ -143,7 +144,9 @@ int npu_ioctl_bo_userptr(struct drm_device *drm, void *data, struct drm_file *fi
 	}
 	ret = npu_enter(ndev, &idx);
 	if (!ret) {
-		ret = npu_bo_map_pages(ndev, bo);
+		ret = npu_ctx_check(npu_file_ctx(nfile));
+		if (!ret)
+			ret = npu_bo_map_pages(ndev, bo);
 		npu_exit(ndev, idx);
 	}
 	if (!ret)

@@ -29,7 +29,7 @@ check-debug: setup host ## the VM's tests in a kernel that watches the driver (b
 	@tools/setup/debug-kernel.sh
 	@tests/vm/debug.sh
 
-fuzz: ## run every fuzz target for FUZZ_SECONDS (60) seconds, with clang's sanitizers
+fuzz: setup host ## run every fuzz target for FUZZ_SECONDS (60) seconds, with clang's sanitizers
 	@tools/setup/setup.sh host fuzz
 	@tests/fuzz/run.sh
 

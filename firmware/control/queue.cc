@@ -207,13 +207,17 @@ uint64_t DoorbellOf(uint32_t number) {
 
 void QueueRung(uint32_t number) {
   if (number >= NPU_MAX_QUEUES) return;
-  const Queue& queue = queues[number];
+  Queue& queue = queues[number];
   if (!queue.exists || queue.faulted || queue.suspended || queue.destroying) return;
   if (queue.place == Place::kRest || queue.place == Place::kParked) MakeReady(number);
+  // The slot is empty perhaps, and the news of that still on the way.
+  if (queue.place == Place::kLeaving) queue.rung = true;
 }
 
 void QueueLeftSlot(uint32_t number, bool was_waiting) {
   Queue& queue = queues[number];
+  const bool rung = queue.rung;
+  queue.rung = false;
   if (queue.destroying) {
     Remove(number);
     CommandWaitOver(Wait::kDestroy, number);
@@ -230,7 +234,7 @@ void QueueLeftSlot(uint32_t number, bool was_waiting) {
     return;
   }
   if (queue.faulted || DoorbellOf(number) == queue.rptr) return;
-  if (was_waiting)
+  if (was_waiting && !rung)
     Park(number);
   else
     MakeReady(number);

@@ -34,10 +34,12 @@ struct Queue {
   uint8_t priority;
   uint8_t slot;      // kMapped, kLeaving
   uint8_t patience;  // how often in a row it was parked without any progress (scheduler)
+  bool rung;         // kLeaving: it was rung or signalled since it was told to leave
   uint16_t next;     // kReady, kParked: the next in the list
   uint16_t context;
-  uint32_t fault;  // enum npu_fault_kind
-  uint64_t rptr;   // packets finished; up to date only without a slot
+  uint32_t fault;        // enum npu_fault_kind
+  uint64_t rptr;         // packets finished; up to date only without a slot
+  uint64_t ready_since;  // ns; kReady
   uint64_t timeout_ns;
 };
 

@@ -14,6 +14,9 @@ namespace {
 constexpr uint64_t kTimeSlice = 2 * kMillisecond;
 constexpr uint8_t kMaxPatience = 7;
 constexpr uint32_t kPriorities = NPU_QUEUE_PRIORITIES;
+// Nobody below the highest priority waits longer for a slot than this without being raised to the one below it.
+constexpr uint64_t kPatience = 50 * kMillisecond;
+constexpr uint8_t kHighest = kPriorities - 1, kRaised = kPriorities - 2;
 
 struct List {
   uint16_t head = kNoQueue;
@@ -51,20 +54,33 @@ List& ListInOrder(uint32_t order) {
   return order < kPriorities ? ready[kPriorities - 1 - order] : parked[2 * kPriorities - 1 - order];
 }
 
-uint16_t FirstInLine() {
+// The priority that a queue has now as far as slots go.
+uint8_t Standing(const Queue& queue, uint64_t now) {
+  const bool late = queue.place == Place::kReady && now - queue.ready_since >= kPatience;
+  return late && queue.priority < kRaised ? kRaised : queue.priority;
+}
+
+uint16_t FirstInLine(uint64_t now) {
+  // Those that were raised go before others of their new priority.
+  if (ready[kHighest].head != kNoQueue) return ready[kHighest].head;
+  for (uint32_t priority = 0; priority < kRaised; ++priority) {
+    const uint16_t q = ready[priority].head;
+    if (q != kNoQueue && Standing(queues[q], now) == kRaised) return q;
+  }
   for (uint32_t order = 0; order < 2 * kPriorities; ++order)
     if (ListInOrder(order).head != kNoQueue) return ListInOrder(order).head;
   return kNoQueue;
 }
 
 // Gives free slots to those first in line.
-void FillFreeSlots() {
+void FillFreeSlots(uint64_t now) {
   for (;;) {
-    const uint16_t q = FirstInLine();
+    const uint16_t q = FirstInLine(now);
     const uint8_t slot = FreeSlot();
     if (q == kNoQueue || slot == kNoSlot) return;
+    const uint8_t priority = Standing(queues[q], now);
     TakeFromLists(q);
-    const uint32_t status = MapQueue(q, slot);
+    const uint32_t status = MapQueue(q, slot, priority);
     if (status == NPU_ADMIN_OK) continue;
     Log("queue ", static_cast<uint32_t>(q), ": the hardware refuses its descriptor, status ", status);
     QueueFaulted(q, NPU_FAULT_NONE);
@@ -85,7 +101,7 @@ struct Victim {
 void Consider(uint32_t s, const Queue& wanting, uint64_t now, Victim* best) {
   Slot& slot = slots[s];
   if (slot.queue == kNoQueue || slot.leaving) return;
-  const Queue& holder = queues[slot.queue];
+  const uint8_t has = slot.raised ? kRaised : queues[slot.queue].priority, wants = Standing(wanting, now);
   const uint32_t state = SlotState(s);
   const bool hurried = wanting.place == Place::kReady;
   const uint64_t progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);
@@ -97,13 +113,13 @@ void Consider(uint32_t s, const Queue& wanting, uint64_t now, Victim* best) {
   if (state == NPU_SLOT_FAULTED) {
     rank = kFaulted;
   } else if (state == NPU_SLOT_IDLE) {
-    rank = kIdle + holder.priority, age = slot.used_at;
+    rank = kIdle + has, age = slot.used_at;
   } else if (state == NPU_SLOT_WAITING) {
-    if (!hurried) slice_end = slot.mapped_at + (kTimeSlice << holder.patience);
-    rank = now >= slice_end || (hurried && holder.priority < wanting.priority) ? kWaiting : kNot;
-  } else if (holder.priority < wanting.priority) {
-    rank = hurried || now >= slice_end ? kLower + holder.priority : kNot;
-  } else if (holder.priority == wanting.priority) {
+    if (!hurried) slice_end = slot.mapped_at + (kTimeSlice << queues[slot.queue].patience);
+    rank = now >= slice_end || (hurried && has < wants) ? kWaiting : kNot;
+  } else if (has < wants) {
+    rank = hurried || now >= slice_end ? kLower + has : kNot;
+  } else if (has == wants) {
     rank = now >= slice_end ? kEqual : kNot;
   } else {
     slice_end = now + kTimeSlice;  // it may become idle, which is no event: look again
@@ -158,16 +174,41 @@ uint64_t MakeRoom(uint64_t now, bool* freed) {
   return again;
 }
 
+// Those whose time slice as a raised queue is over fall back; returns when the next one is.
+uint64_t EndRaises(uint64_t now) {
+  uint64_t next = kNever;
+  for (uint32_t s = 0; s < SlotCount(); ++s) {
+    if (!slots[s].raised) continue;
+    const uint64_t end = slots[s].mapped_at + kTimeSlice;
+    if (now >= end)
+      EndRaise(static_cast<uint8_t>(s));
+    else
+      next = Min(next, end);
+  }
+  return next;
+}
+
+// When the next queue in line is to be raised.
+uint64_t NextRaise(uint64_t now) {
+  uint64_t next = kNever;
+  for (uint32_t priority = 0; priority < kRaised; ++priority) {
+    const uint16_t q = ready[priority].head;
+    if (q != kNoQueue && Standing(queues[q], now) != kRaised) next = Min(next, queues[q].ready_since + kPatience);
+  }
+  return next;
+}
+
 }  // namespace
 
 uint32_t MapIfSlotFree(uint32_t queue) {
-  const uint8_t slot = FirstInLine() == kNoQueue ? FreeSlot() : kNoSlot;
-  return slot == kNoSlot ? static_cast<uint32_t>(NPU_ADMIN_OK) : MapQueue(queue, slot);
+  const uint8_t slot = FirstInLine(Now()) == kNoQueue ? FreeSlot() : kNoSlot;
+  return slot == kNoSlot ? static_cast<uint32_t>(NPU_ADMIN_OK) : MapQueue(queue, slot, queues[queue].priority);
 }
 
 void MakeReady(uint32_t number) {
   TakeFromLists(number);
   queues[number].place = Place::kReady;
+  queues[number].ready_since = Now();
   Append(ready[queues[number].priority], number);
 }
 
@@ -191,14 +232,16 @@ void TakeFromLists(uint32_t number) {
 }
 
 uint64_t Schedule(uint64_t now) {
+  const uint64_t raised = EndRaises(now);
   uint64_t again = kNever;
   bool freed = true;
   // Each round turns out at most one slot and fills it; a slot just filled is within its time slice, so this ends.
   for (uint32_t round = 0; freed && round < 4 * NPU_MAX_SLOTS; ++round) {
-    FillFreeSlots();
+    FillFreeSlots(now);
     again = MakeRoom(now, &freed);
   }
-  return freed ? now + kTimeSlice : again;
+  if (freed) again = now + kTimeSlice;
+  return Min(again, Min(raised, NextRaise(now)));
 }
 
 }  // namespace control

@@ -7,6 +7,9 @@
 // lowest priority; the slot of a queue of lower priority, at once; and when all others are at least its equals, the
 // slot of an equal that has been held longest, once its time slice is over (round robin within a priority).
 //
+// Nobody starves but by the highest priority: a queue that has waited for a slot for 50 ms gets the priority below the
+// highest until it has had a time slice.
+//
 // A queue at an unfulfilled wait packet gives way to anybody after a time slice, whatever its priority, so that waiters
 // cannot keep out the queue they wait for.  It is parked: it comes back in turn, but turns nobody out before the end of
 // a time slice, and its turns become rarer (up to kMaxPatience doublings) while it finds its condition unfulfilled.

@@ -108,13 +108,15 @@ uint8_t FreeSlot() {
   return kNoSlot;
 }
 
-uint32_t MapQueue(uint32_t number, uint8_t s) {
+uint32_t MapQueue(uint32_t number, uint8_t s, uint8_t priority) {
   Queue& queue = queues[number];
   Write32(Register(s, NPU_MG_SLOT_QUEUE), number);
   Write64(Register(s, NPU_MG_SLOT_SET_RPTR), queue.rptr);
-  Write32(Register(s, NPU_MG_SLOT_PRIORITY), queue.priority);
   if (const uint32_t status = Command(s, NPU_MG_SLOT_CMD_MAP); status != NPU_ADMIN_OK) return status;
+  // Mapping loads the descriptor's.
+  Write32(Register(s, NPU_MG_SLOT_PRIORITY), priority);
   Slot slot{};
+  slot.raised = priority != queue.priority;
   slot.queue = static_cast<uint16_t>(number);
   slot.mapped_at = slot.used_at = Now();
   slot.used_progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);
@@ -124,6 +126,11 @@ uint32_t MapQueue(uint32_t number, uint8_t s) {
   WatchTimeout(queue.timeout_ns);
   if (queue.drain) DrainSlot(s);
   return NPU_ADMIN_OK;
+}
+
+void EndRaise(uint8_t s) {
+  slots[s].raised = false;
+  if (slots[s].queue != kNoQueue) Write32(Register(s, NPU_MG_SLOT_PRIORITY), queues[slots[s].queue].priority);
 }
 
 void LeaveSlot(uint8_t s, bool kill) {

@@ -20,6 +20,7 @@ struct Slot {
   bool was_waiting;         // it was at a wait packet when it was told to leave
   bool core_reset;          // a kill did not end its launch, so its cores were reset
   bool watched;             // it ran when the watchdog last looked
+  bool raised;              // its queue has the priority of one that waited too long, until the time slice ends
   uint64_t mapped_at;       // ns
   uint64_t used_at;         // ns: when progress was last seen to move
   uint64_t used_progress;   // NPU_MG_SLOT_PROGRESS at used_at
@@ -37,8 +38,10 @@ uint32_t SlotState(uint32_t slot);
 
 // A free slot, or kNoSlot.
 uint8_t FreeSlot();
-// Gives a free slot to a queue, which starts at its rptr.  enum npu_admin_status.
-uint32_t MapQueue(uint32_t queue, uint8_t slot);
+// Gives a free slot to a queue, which starts at its rptr, with this priority.  enum npu_admin_status.
+uint32_t MapQueue(uint32_t queue, uint8_t slot, uint8_t priority);
+// The queue in the slot has its own priority again.
+void EndRaise(uint8_t slot);
 // The slot shall become empty: at the next block boundary, or with kill at once.  QueueLeftSlot() is called when it is,
 // perhaps before this returns.
 void LeaveSlot(uint8_t slot, bool kill);

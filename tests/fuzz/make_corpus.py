@@ -321,6 +321,114 @@ def firmware():
     yield "descriptors", make(1) + bytes([201, 1, 16, 3]) + make(1) + bytes([200, 1, 34, 179]) + make(2)
 
 
+def management():
+    """Name -> input of fuzz_management.cc: 12 acts of a host, then code."""
+    def program(host, *words):
+        return bytes(host) + bytes(12 - len(host)) + struct.pack(f"<{len(words)}I", *words)
+
+    def load(rd, base, offset, width):
+        return offset << 20 | base << 15 | width << 12 | rd << 7 | 0x03
+
+    def store(base, source, offset, width):
+        return (offset >> 5) << 25 | source << 20 | base << 15 | width << 12 | (offset & 31) << 7 | 0x23
+
+    def put(rd, value):
+        return value << 20 | rd << 7 | 0x13
+
+    csr = lambda number, rs1, way=1, rd=0: number << 20 | rs1 << 15 | way << 12 | rd << 7 | 0x73
+    registers, sram, memory, slots, nvram = 8, 9, 18, 19, 20
+    wfi, mret, fence_i = 0x10500073, 0x30200073, 0x0000100F
+    yield "context", program([2, 0x44], put(10, 1), store(registers, 10, 0x80, 2), load(11, registers, 0x88, 2),
+                             store(registers, 10, 0x84, 2))
+    yield "slot", program([0x44, 2], put(10, 1), store(registers, 10, 0x80, 2), store(registers, 0, 0x94, 2),
+                          store(registers, 0, 0xA4, 2), store(slots, 0, 0, 2), store(slots, 0, 0x10, 3),
+                          store(slots, 10, 4, 2), load(11, slots, 0xC, 2), load(11, registers, 0x90, 2),
+                          load(11, registers, 0xB0, 2), put(10, 2), store(slots, 10, 4, 2), load(12, slots, 8, 2))
+    yield "slot-registers", program([], *(load(10, slots, n, 2 + (0x10 <= n < 0x30)) for n in range(0, 0x44, 4)))
+    yield "registers", program([1, 9], *(load(10, registers, n, 2) for n in range(0, 0x100, 4)),
+                               *(load(10, registers, n, 3) for n in range(0, 0x100, 8)))
+    yield "sensors", program([], *(load(10, registers, n, 2) for n in range(0x200, 0x280, 4)),
+                             *(load(10, registers, n, 3) for n in range(0x200, 0x248, 8)),
+                             *(store(registers, 10, n, 2) for n in range(0x260, 0x27C, 4)))
+    yield "nvram", program([], put(10, 77), store(nvram, 10, 0, 3), load(11, nvram, 0, 3), store(nvram, 10, 0x7F8, 2))
+    yield "console", program([], *(word for c in b"Hi\n\0" for word in (put(10, c), store(registers, 10, 0x24, 2))))
+    yield "timer", program([], load(10, registers, 8, 3), store(registers, 10, 0x10, 3), put(11, 0x80),
+                           csr(0x304, 11), csr(0x300, 8, 6), wfi)
+    yield "interrupt", program([1, 1], put(10, 31), store(registers, 10, 4, 2), put(11, 0x7FF), 11 << 20 | 11 << 15 | 11 << 7 | 0x33,
+                               csr(0x304, 11), csr(0x300, 8, 6), wfi,
+                               load(12, registers, 0, 2), store(registers, 12, 0, 2))
+    yield "memory", program([], load(10, memory, 0, 3), store(memory, 10, 0x100, 3), load(10, 22, 0, 3),
+                            load(11, 21, 0, 3), store(memory, 10, 1, 0))
+    for width in (2, 3):
+        yield f"amo-{width}", program([], *(n << 27 | 12 << 20 | base << 15 | width << 12 | 11 << 7 | 0x2F
+                                            for n in (0, 1, 2, 3, 4, 8, 12, 16, 20, 24, 28) if n != 2
+                                            for base in (sram, memory)))
+    yield "rewrites", program([], put(10, 0x13), store(sram, 10, 0x60, 2), fence_i, store(sram, 0, 0x64, 2), fence_i)
+    yield "handler", program([], csr(0x305, 0), load(10, 0, 0, 3))
+    yield "traps", program([], 0x00000073, 0x00100073, 0, 0xFFFFFFFF, mret)
+    yield "csrs", program([], *(csr(n, 0, 2, 10) for n in (0x300, 0x301, 0x304, 0x305, 0x340, 0x341, 0x342, 0x343, 0x344,
+                                                         0xB00, 0xB02, 0xC00, 0xC01, 0xC02, 0xF14)))
+    yield "cores", program([], put(10, 15), store(registers, 10, 0xC0, 3), load(11, registers, 0xC8, 3),
+                           store(registers, 10, 0x238, 3), store(registers, 10, 0x240, 2))
+    yield "host", program([0x3B, 7, 5, 0x0E, 6, 0x43, 0x83, 0xC3], load(10, registers, 0, 2))
+
+
+def tables():
+    """Name -> input of fuzz_tables.cc: page-table entries, bounds entries, descriptor, accesses."""
+    def session(entries=b"", bounds=b"", desc=bytes([0]), accesses=b""):
+        return bytes([entries.count(b"|")]) + entries.replace(b"|", b"") + bytes([len(bounds) // 7]) + bounds + desc + accesses
+
+    pointer = lambda number, page, offset=0: bytes([number, 16 + page, offset])
+    size = lambda n: bytes([n]) if n < 160 else bytes([200]) + struct.pack("<H", n)
+    word = lambda n: struct.pack("<Q", n)
+    small, across = pointer(2, 0, 8), pointer(2, 1, 250)
+    yield "check", session(accesses=b"".join(bytes([way * 8]) + where + size(n) for way in range(4)
+                                             for where in (small, across) for n in (8, 4096, 5000)))
+    yield "move", session(accesses=bytes([3]) + across + size(5000) + bytes([7] * 17) + bytes([2]) + across + size(5000))
+    yield "fill", session(accesses=b"".join(bytes([4]) + across + word(0x0102030405060708) + bytes([n]) + size(5000)
+                                            for n in range(4)))
+    yield "copy", session(accesses=bytes([5]) + across + small + size(700) + bytes([3]) + struct.pack("<HH", 1000, 900))
+    yield "words", session(accesses=bytes([15]) + small + bytes([1]) + word(5) + bytes([7]) + small + bytes([1]) + word(0) +
+                           bytes([14]) + small + bytes([1]) + word(9) + bytes([0]) + word(5) +
+                           bytes([6]) + small + bytes([1]) + word(9) + bytes([1]))
+    host = pointer(1, 8, 16)
+    yield "host", session(accesses=bytes([3]) + host + size(100) + bytes(17) + bytes([2]) + host + size(5000) +
+                          bytes([15]) + host + bytes([1]) + word(5))
+    yield "generation", session(accesses=bytes([0, 210, 16, 0, 2, 3, 8]) + bytes([0, 0, 16, 0, 8]) + bytes([0, 255, 16, 0, 8]))
+    yield "big", session(accesses=bytes([3, 3, 201, 0x10, 0x27]) + size(3000) + bytes(17))
+    yield "own-table", session(accesses=bytes([15, 3, 200, 0, 0x50, 1]) + word(0x10003) + bytes([0]) + small + size(8))
+    yield "end-of-space", session(accesses=bytes([0, 3, 231]) + struct.pack("<H", 8) + size(100))
+    yield "bad-root", session(desc=bytes([225]) + struct.pack("<H", 8192), accesses=bytes([0]) + small + size(8))
+    yield "bad-bounds", session(desc=bytes([226]) + struct.pack("<H", 64), accesses=bytes([0]) + small + size(8))
+
+
+def dump():
+    """Name -> a device core dump (npu_dump.h)."""
+    def section(kind, body):
+        return struct.pack("<IIQ", kind, 0, len(body)) + body + bytes(-len(body) % 8)
+
+    packet = struct.pack("<BBHI", 2, 1, 0, 0xABC) + bytes(56)
+    parts = [("state", section(1, b"reason: hang\nfw_state: ready\nno colon\n")),
+             ("registers", section(2, b"".join(struct.pack("<II", offset, 7) for offset in (0, 0x100, 0x2000, 0x4000)))),
+             ("queues", section(3, struct.pack("<8I3Q", 3, 2, 77, 1, 19, 2, 4, 0, 9, 11, 0))),
+             ("ring", section(4, struct.pack("<IIQ", 3, 2, 9) + packet * 2)),
+             ("fault", section(5, bytes(range(256)))),
+             ("log", section(6, b"queue 3 \x1b[31mkilled\n")),
+             ("walk", section(7, struct.pack("<QII3Q", 0x20000000, 2, 3, 0x1001, 0x2001, 0x303F))),
+             ("buffers", section(8, struct.pack("<QQII", 4096, 0x1000, 1, 0) + b"n\xff" * 16)),
+             ("unknown", section(99, b"later"))]
+
+    def whole(body, flags=0):
+        return struct.pack("<QQIIQ", 0x31504D554455504E, 32 + len(body), 3, flags, 1) + body
+
+    for name, body in parts:
+        yield name, whole(body)
+    everything = b"".join(body for _, body in parts)
+    yield "whole", whole(everything)
+    yield "cut", whole(everything, 1)[:-30]
+    yield "not-ours", b"\x7fELF" + bytes(40)
+
+
 def write(target, name, data):
     folder = os.path.join(HERE, "corpus", target)
     os.makedirs(folder, exist_ok=True)
@@ -343,6 +451,12 @@ def main():
         write("device", "seed-" + name, data)
     for name, data in firmware():
         write("firmware", "seed-" + name, data)
+    for name, data in management():
+        write("management", "seed-" + name, data)
+    for name, data in tables():
+        write("tables", "seed-" + name, data)
+    for name, data in dump():
+        write("dump", "seed-" + name, data)
     write("weights", "seed-weights", b"\1" + weights())
 
 

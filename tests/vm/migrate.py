@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """A guest in the middle of the demonstration goes into a file, and out of it into another QEMU, where the demonstration
-ends with the results and device cycles that it has on the in-process model.  Prints TAP.
+ends with the results and device cycles that it has on the in-process model.  Then the same with a snapshot (savevm): the
+machine goes on and back to it (loadvm), and another QEMU begins with it.  Prints TAP.
 
 The shares do not travel (QEMU's 9p cannot be migrated), so the guest copies what it runs and lets go of them first.
 """
@@ -68,6 +69,14 @@ class Monitor:
                 raise RuntimeError(answer["error"]["desc"])
         raise RuntimeError("QEMU ended")
 
+    def job(self, command, **arguments):
+        """Runs a job to its end; its error, or an empty string."""
+        self.call(command, **{"job-id": "job"}, **arguments)
+        while (job := self.call("query-jobs")[0])["status"] != "concluded":
+            time.sleep(0.02)
+        self.call("job-dismiss", id="job")
+        return job.get("error", "")
+
     def number(self, name):
         return self.call("qom-get", path="/machine/peripheral/npu0", property=name)
 
@@ -102,33 +111,86 @@ def save(source, monitor, file):
     return status
 
 
+def reach_the_middle(source, monitor):
+    """A part of the inference is done when this returns; all of it takes 16 million cycles."""
+    while (cycles := monitor.number("time-cycles")) < 1000000 and source.poll() is None:
+        time.sleep(0.02)
+    return cycles
+
+
+def migrated(reference, directory, log):
+    file, qmp = os.path.join(directory, "machine"), os.path.join(directory, "qmp")
+    source = start(qmp, [], log)
+    before = wait_for(source, "started")
+    monitor = Monitor(qmp, source)
+    cycles = reach_the_middle(source, monitor)
+    status = save(source, monitor, file)
+    then, queues = monitor.number("time-cycles"), monitor.number("active-queues")
+    result(status == "completed", "the machine is saved", monitor.call("query-migrate").get("error-desc", ""))
+    result(queues > 0 and then > 0, f"... with {queues} queues alive, at device cycle {then} (begun at {cycles})")
+    monitor.call("quit")
+    before += source.stdout.read()
+    source.wait()
+    result(not digest(before), "... in the middle of the demonstration", before)
+    other = start(qmp + "2", ["--qemu=-incoming", f"--qemu=exec:cat {file}"], log)
+    expect_the_end(reference, other, log, "it ends well in another QEMU")
+
+
+def expect_the_end(reference, vm, log, what):
+    after = vm.stdout.read()
+    status = vm.wait()
+    log.seek(0)
+    result(status == 0, what, after + log.read())
+    result(digest(after) == digest(reference), f"the same results and device cycles: {digest(after)}", after)
+
+
+def add_image(monitor, path):
+    """A new image that can hold snapshots; no device has it."""
+    def create(**options):
+        error = monitor.job("blockdev-create", options=options)
+        if error:
+            raise RuntimeError(f"{path}: {error}")
+    create(driver="file", filename=path, size=0)
+    monitor.call("blockdev-add", **{"node-name": "file", "driver": "file", "filename": path})
+    create(driver="qcow2", file="file", size=1 << 20)
+    monitor.call("blockdev-add", **{"node-name": "image", "driver": "qcow2", "file": "file"})
+
+
+def snapshots(reference, directory, log):
+    image, qmp = os.path.join(directory, "image"), os.path.join(directory, "qmp3")
+    node = {"tag": "middle", "vmstate": "image", "devices": ["image"]}
+    source = start(qmp, [], log)
+    wait_for(source, "started")
+    monitor = Monitor(qmp, source)
+    add_image(monitor, image)
+    reach_the_middle(source, monitor)
+    monitor.call("stop")
+    then, queues = monitor.number("time-cycles"), monitor.number("active-queues")
+    error = monitor.job("snapshot-save", **node)
+    result(not error, f"a snapshot is taken, with {queues} queues alive, at device cycle {then}", error)
+    monitor.call("cont")
+    while (later := monitor.number("time-cycles")) == then and source.poll() is None:
+        time.sleep(0.002)
+    monitor.call("stop")
+    error = monitor.job("snapshot-load", **node)
+    back = monitor.number("time-cycles")
+    result(not error, "the machine goes on, and back to it", error)
+    result(back == then and later > then, f"... from device cycle {later} to {back}")
+    monitor.call("cont")
+    expect_the_end(reference, source, log, "it ends well after that")
+    drive = json.dumps({"driver": "qcow2", "node-name": "image", "file": {"driver": "file", "filename": image}})
+    other = start(qmp + "4", ["--qemu=-blockdev", f"--qemu={drive}", "--qemu=-loadvm", "--qemu=middle"], log)
+    expect_the_end(reference, other, log, "another QEMU begins with the snapshot, and ends well")
+
+
 def main():
-    reference = subprocess.run([os.path.join(ROOT, "build/bin/demo"), "--backend", "sim", "--no-color"], capture_output=True,
-                               text=True, check=False)
+    demo = [os.path.join(ROOT, "build/bin/demo"), "--backend", "sim", "--no-color"]
+    reference = subprocess.run(demo, capture_output=True, text=True, check=False)
     result(reference.returncode == 0 and digest(reference.stdout), "the demonstration succeeds on the in-process model",
            reference.stdout + reference.stderr)
     with tempfile.TemporaryDirectory() as directory, open(os.path.join(directory, "log"), "w+", encoding="utf-8") as log:
-        file, qmp = os.path.join(directory, "machine"), os.path.join(directory, "qmp")
-        source = start(qmp, [], log)
-        before = wait_for(source, "started")
-        monitor = Monitor(qmp, source)
-        # A part of the inference is done; all of it takes 16 million cycles.
-        while (cycles := monitor.number("time-cycles")) < 1000000 and source.poll() is None:
-            time.sleep(0.02)
-        status = save(source, monitor, file)
-        then, queues = monitor.number("time-cycles"), monitor.number("active-queues")
-        result(status == "completed", "the machine is saved", monitor.call("query-migrate").get("error-desc", ""))
-        result(queues > 0 and then > 0, f"... with {queues} queues alive, at device cycle {then} (begun at {cycles})")
-        monitor.call("quit")
-        before += source.stdout.read()
-        source.wait()
-        result(not digest(before), "... in the middle of the demonstration", before)
-        other = start(qmp + "2", ["--qemu=-incoming", f"--qemu=exec:cat {file}"], log)
-        after = other.stdout.read()
-        status = other.wait()
-        log.seek(0)
-        result(status == 0, "it ends well in another QEMU", before + after + log.read())
-        result(digest(after) == digest(reference.stdout), f"the same results and device cycles: {digest(after)}", after)
+        migrated(reference.stdout, directory, log)
+        snapshots(reference.stdout, directory, log)
     print(f"1..{number}")
     return 1 if failures else 0
 

@@ -310,13 +310,14 @@ bool AddressSpace::Load64(uint64_t ptr, uint64_t* value, FaultInfo* fault) const
   return true;
 }
 
-bool AddressSpace::Store64(uint64_t ptr, uint64_t value, FaultInfo* fault) const {
+bool AddressSpace::Store64(uint64_t ptr, uint64_t value, FaultInfo* fault, Span* where) const {
   Span s;
   if (!Atomic(ptr, 8, NPU_ACCESS_WRITE, &s, fault)) return false;
   if (s.host)
     __atomic_store_n(reinterpret_cast<uint64_t*>(s.host), value, __ATOMIC_SEQ_CST);
   else if (platform_.ops->dma_store64(platform_.opaque, s.bus, value))
     return BusError(ptr, 8, NPU_ACCESS_WRITE, 0, fault);
+  if (where) *where = s;
   return true;
 }
 

@@ -85,7 +85,8 @@ class AddressSpace {
 
   // Single-copy atomic; MISALIGNED unless ptr is a multiple of the size.  Sequentially consistent in device memory.
   bool Load64(uint64_t ptr, uint64_t* value, FaultInfo* fault) const;
-  bool Store64(uint64_t ptr, uint64_t value, FaultInfo* fault) const;
+  // where: told where the word lies.
+  bool Store64(uint64_t ptr, uint64_t value, FaultInfo* fault, Span* where = nullptr) const;
   // size 4 or 8.  *expected is replaced by what was there; the exchange happened if that equals what was passed.
   bool CompareExchange(uint64_t ptr, uint64_t* expected, uint64_t desired, unsigned size, FaultInfo* fault) const;
 

@@ -134,6 +134,7 @@ Dispatcher::Task Dispatcher::RunCopy(Worker& worker, uint32_t index) {
   Task next;
   --copies_claimed_;
   slot.copy.claimed = false;
+  slot.since = turn_;
   if (end == CopyEnd::kFault) {
     slot.copy.active = false;
     BeginFault(index, true);

@@ -173,12 +173,29 @@ void Dispatcher::TakeReady() {
     ready &= ready - 1;
     Slot& slot = slots_[index];
     if (slot.phase == Phase::kIdle || slot.phase == Phase::kWaiting) {
-      slot.phase = Phase::kReady;
+      WantWorker(slot);
       if (slot.state == NPU_SLOT_IDLE) SetState(index, NPU_SLOT_RUNNING);
     } else {
       slot.recheck = true;
     }
   }
+}
+
+// Priorities are strict but for two things: equals take turns, and who has been passed over for kPatience turns is
+// served next, so that nobody starves but by the highest priority, which is for those who may have the machine.
+bool Dispatcher::Before(const Slot& a, const Slot& b) const {
+  const auto rank = [this](const Slot& slot) {
+    constexpr uint32_t kHighest = NPU_QUEUE_PRIORITIES - 1;
+    if (slot.priority == kHighest) return kHighest + 1;
+    return turn_ - slot.since >= kPatience ? kHighest : slot.priority;
+  };
+  const uint32_t ra = rank(a), rb = rank(b);
+  return ra > rb || (ra == rb && a.turn < b.turn);
+}
+
+void Dispatcher::WantWorker(Slot& slot) {
+  slot.phase = Phase::kReady;
+  slot.since = turn_;
 }
 
 // Faults first (they end things), then packets, blocks and copies in turn, so that none of them starves another however
@@ -201,9 +218,7 @@ bool Dispatcher::Pick(Task* task) {
 bool Dispatcher::PickSlot(Task* task) {
   Slot* best = nullptr;
   for (Slot& slot : slots_) {
-    if (slot.phase != Phase::kReady) continue;
-    if (!best || slot.priority > best->priority || (slot.priority == best->priority && slot.turn < best->turn))
-      best = &slot;
+    if (slot.phase == Phase::kReady && (!best || Before(slot, *best))) best = &slot;
   }
   if (!best) return false;
   best->phase = Phase::kClaimed;
@@ -249,9 +264,7 @@ bool Dispatcher::PickCopy(Task* task) {
   if (copies_claimed_ >= kCopyEngines) return false;
   Slot* best = nullptr;
   for (Slot& slot : slots_) {
-    if (!slot.copy.active || slot.copy.claimed) continue;
-    if (!best || slot.priority > best->priority || (slot.priority == best->priority && slot.turn < best->turn))
-      best = &slot;
+    if (slot.copy.active && !slot.copy.claimed && (!best || Before(slot, *best))) best = &slot;
   }
   if (!best) return false;
   best->copy.claimed = true;
@@ -289,6 +302,8 @@ void Dispatcher::InvalidateTranslations(uint32_t context) {
     std::lock_guard lock(mu_);
     for (uint32_t i = 1; i < NPU_MAX_CONTEXTS; ++i)
       if (contexts_[i] && (context == NPU_TLB_INV_ALL || context == i)) contexts_[i]->space.InvalidateTranslations();
+    for (ParkedWaiter& waiter : parked_waiters_)
+      if (context == NPU_TLB_INV_ALL || context == waiter.context) FindAwaited(&waiter);
   }
   {
     std::lock_guard lock(tlb_mu_);

@@ -32,6 +32,8 @@ inline constexpr uint64_t kRowsASlice = 16384;
 inline constexpr uint32_t kCopyEngines = 2;
 inline constexpr uint32_t kPacketsAClaim = 64;
 inline constexpr uint32_t kChain = 32;  // tasks that a worker may do in a row that follow from each other
+// Turns of others after which a slot of a lower priority is served all the same; never before the highest priority.
+inline constexpr uint64_t kPatience = 256;
 inline constexpr std::chrono::nanoseconds kSpin{5000};
 inline constexpr size_t kTlbWaits = 64;  // requests that are acknowledged one by one; more than those, together
 
@@ -140,6 +142,8 @@ class Dispatcher {
   bool PickCopy(Task* task);
   void TakeReady();
   bool AnyTask() const;
+  bool Before(const Slot& a, const Slot& b) const;
+  void WantWorker(Slot& slot);
   void Notify();  // lock held: somebody may sleep although there is work
   Task Run(Worker& worker, const Task& task);
   bool MayGoOn(const Worker& worker) const { return !paused_ && !exit_ && worker.chain < kChain; }
@@ -161,7 +165,9 @@ class Dispatcher {
   Step FaultMemory(Slot& slot, const FaultInfo& info, uint8_t engine);
   Step FaultKind(Slot& slot, uint8_t kind, uint16_t detail);
   Step FaultBus(Slot& slot, uint64_t bus);
-  void Signalled(const Slot& slot);
+  void Signalled(const Slot& slot, const Span* stored);
+  void WakeParked(const Span* stored, std::vector<ParkedWaiter>* ask);
+  void AskHost(const std::vector<ParkedWaiter>& ask);
   void RaiseFence(const Context& context);
 
   // slots.cc: slot states (lock held)
@@ -178,6 +184,10 @@ class Dispatcher {
   bool LoadQueueDesc(uint32_t queue, npu_queue_desc* desc) const;
   npu_admin_status CheckQueueDesc(const npu_queue_desc& desc) const;
   void UnlockAndTell(std::unique_lock<std::mutex>& lock);
+  void ParkWaiter(const Slot& slot, bool look_again);
+  void Unpark(uint32_t queue);
+  void FindAwaited(ParkedWaiter* waiter) const;
+  void Announce(uint32_t queue);
 
   // launch.cc (lock held unless said)
   void StartLaunch(uint32_t index);
@@ -241,14 +251,14 @@ class Dispatcher {
   std::vector<int32_t> queue_slot_;  // -1: no slot
   std::array<std::shared_ptr<Context>, NPU_MAX_CONTEXTS> contexts_;
   std::vector<std::unique_ptr<CoreUnit>> units_;
-  std::vector<Launch*> launches_;         // in work, in order of arrival
-  std::vector<uint32_t> parked_waiters_;  // queues unmapped while waiting
-  std::deque<uint32_t> faults_;           // slots in phase kFaulting, to be written in order
-  bool fault_claimed_ = false;            // one worker at a time writes records
-  uint32_t copies_claimed_ = 0;           // copy engines at work
-  uint32_t changed_ = 0;                  // NPU_MG_SLOT_NEXT marks
-  uint32_t pending_mgmt_ = 0;             // NPU_MG_IRQ_* to raise when the lock is dropped
-  uint32_t busy_slots_ = 0;               // in state RUNNING
+  std::vector<Launch*> launches_;             // in work, in order of arrival
+  std::vector<ParkedWaiter> parked_waiters_;  // queues unmapped while waiting
+  std::deque<uint32_t> faults_;               // slots in phase kFaulting, to be written in order
+  bool fault_claimed_ = false;                // one worker at a time writes records
+  uint32_t copies_claimed_ = 0;               // copy engines at work
+  uint32_t changed_ = 0;                      // NPU_MG_SLOT_NEXT marks
+  uint32_t pending_mgmt_ = 0;                 // NPU_MG_IRQ_* to raise when the lock is dropped
+  uint32_t busy_slots_ = 0;                   // in state RUNNING
   // Slots and unmapped queues at a wait packet.  Counted before the value is read, so that a signaller that sees 0 has
   // stored early enough to be read.  Any worker.
   std::atomic<uint32_t> waiters_{0};

@@ -63,11 +63,7 @@ Launch* Dispatcher::PickLaunch(uint32_t core) const {
   Launch* best = nullptr;
   for (Launch* launch : launches_) {
     if (!LaunchMayStart(*launch, core) || (begun && launch->gang && launch != begun)) continue;
-    if (best) {
-      const Slot &a = slots_[launch->slot], &b = slots_[best->slot];
-      if (a.priority < b.priority || (a.priority == b.priority && a.turn >= b.turn)) continue;
-    }
-    best = launch;
+    if (!best || Before(slots_[launch->slot], slots_[best->slot])) best = launch;
   }
   return best;
 }
@@ -163,6 +159,7 @@ void Dispatcher::EndBlock(CoreUnit& unit, uint32_t index) {
   (void)index;
   Launch& launch = *unit.launch;
   --launch.running;
+  slots_[launch.slot].since = turn_;
   unit.launch = nullptr;
   if (draining_) drained_.notify_all();
   unit.stats.queue.store(0, std::memory_order_relaxed);

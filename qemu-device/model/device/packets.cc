@@ -2,6 +2,7 @@
 //
 // A claimed slot: fetching packets, executing the short ones, finishing all of them.  Runs without the lock; the slot
 // is the worker's own.
+#include <algorithm>
 #include <cstddef>
 #include <cstring>
 
@@ -11,6 +12,20 @@
 #include "npu_mgmt.h"
 
 namespace npu::model {
+
+namespace {
+
+bool Holds(const npu_pkt_wait& wait, uint64_t value) {
+  if (wait.cond == NPU_WAIT_GE) return static_cast<int64_t>(value - wait.value) >= 0;
+  return (value == wait.value) == (wait.cond == NPU_WAIT_EQ);
+}
+
+// Beside its signal.
+bool StoresMore(uint8_t type) {
+  return type != NPU_PKT_NOP && type != NPU_PKT_WAIT && type != NPU_PKT_SIGNAL && type != NPU_PKT_INDIRECT;
+}
+
+}  // namespace
 
 Dispatcher::Task Dispatcher::RunSlot(Worker& worker, uint32_t index) {
   worker.quiesce.Enter();
@@ -180,13 +195,10 @@ bool Dispatcher::Evaluate(Slot& slot, bool* holds) {
   uint64_t value = 0;
   FaultInfo info;
   bool read = slot.context->space.Load64(wait.addr, &value, &info);
-  if (!read) {
+  if (read)
+    *holds = Holds(wait, value);
+  else
     FaultMemory(slot, info, NPU_ENGINE_DISPATCHER);
-  } else if (wait.cond == NPU_WAIT_GE) {
-    *holds = static_cast<int64_t>(value - wait.value) >= 0;
-  } else {
-    *holds = (value == wait.value) == (wait.cond == NPU_WAIT_EQ);
-  }
   if (!read || *holds) {
     slot.counted_waiter = false;
     waiters_.fetch_sub(1, std::memory_order_seq_cst);
@@ -198,11 +210,15 @@ bool Dispatcher::Evaluate(Slot& slot, bool* holds) {
 // the indirect packet itself finishes too.  False: a store was refused, slot.record says why.
 bool Dispatcher::FinishPacket(Slot& slot) {
   QueueState& q = *slot.q;
+  // All that was stored, if it is one word that is known.
+  Span word{nullptr, 0, 0};
+  const Span* stored = &word;
   while (true) {
     const npu_packet& packet = slot.packet;
+    if (StoresMore(packet.type) || word.bytes) stored = nullptr;
     if (packet.type == NPU_PKT_SIGNAL || (packet.flags & NPU_PKT_F_SIGNAL)) {
       FaultInfo info;
-      if (!slot.context->space.Store64(packet.signal_addr, packet.signal_value, &info)) {
+      if (!slot.context->space.Store64(packet.signal_addr, packet.signal_value, &info, &word)) {
         FaultMemory(slot, info, NPU_ENGINE_DISPATCHER);
         return false;
       }
@@ -212,7 +228,7 @@ bool Dispatcher::FinishPacket(Slot& slot) {
     if (q.indirect.count == 0) break;
     if (++q.indirect_next < q.indirect.count) {
       RaiseFence(*slot.context);
-      Signalled(slot);
+      Signalled(slot, stored);
       return true;
     }
     q.indirect = {};
@@ -225,7 +241,7 @@ bool Dispatcher::FinishPacket(Slot& slot) {
     return false;
   }
   RaiseFence(*slot.context);
-  Signalled(slot);
+  Signalled(slot, stored);
   return true;
 }
 
@@ -248,29 +264,60 @@ void Dispatcher::RaiseFence(const Context& context) {
   if (__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) == 1) bus_.RaiseMsix(context.space.desc().irq_vector);
 }
 
-// Somebody may wait for what this slot has just stored.
-void Dispatcher::Signalled(const Slot& slot) {
+// Somebody may wait for what this slot has just stored: the word *stored, or with nullptr anything.  Slots look again
+// themselves.  Of the queues without one, which may be a thousand, only those are woken whose condition holds now.
+void Dispatcher::Signalled(const Slot& slot, const Span* stored) {
   FullFence();
   if (waiters_.load(std::memory_order_seq_cst) == 0) return;
+  std::vector<ParkedWaiter> ask;
   std::unique_lock lock(mu_);
   bool woken = false;
   for (Slot& other : slots_) {
     if (&other == &slot) continue;
     if (other.phase == Phase::kWaiting) {
-      other.phase = Phase::kReady;
+      WantWorker(other);
       woken = true;
     } else {
       other.recheck = true;
     }
   }
-  // Queues that lost their slot while waiting: the firmware hears of them as if they had been rung.
-  for (uint32_t queue : parked_waiters_) {
-    doorbells_.Mark(queue);
-    pending_mgmt_ |= NPU_MG_IRQ_DOORBELL;
-  }
-  waiters_.fetch_sub(static_cast<uint32_t>(parked_waiters_.size()), std::memory_order_seq_cst);
-  parked_waiters_.clear();
+  WakeParked(stored, &ask);
   if (woken && idle_ > 0) wake_.WakeOne();
+  UnlockAndTell(lock);
+  if (!ask.empty()) AskHost(ask);
+}
+
+// Lock held.  Words in host memory are not read with the lock: those that may have changed are appended to *ask.
+void Dispatcher::WakeParked(const Span* stored, std::vector<ParkedWaiter>* ask) {
+  std::erase_if(parked_waiters_, [&](const ParkedWaiter& waiter) {
+    const Span& where = waiter.where;
+    if (where.bytes && !where.host) {
+      if (!stored || (stored->bytes && !stored->host && stored->bus == where.bus)) ask->push_back(waiter);
+      return false;
+    }
+    const bool holds = !where.bytes || Holds(waiter.wait, __atomic_load_n(reinterpret_cast<const uint64_t*>(where.host),
+                                                                          __ATOMIC_SEQ_CST));
+    if (holds) Announce(waiter.queue);
+    return holds;
+  });
+}
+
+// No lock, but inside of the worker's quiesce counter: an invalidation waits until these reads are over.
+void Dispatcher::AskHost(const std::vector<ParkedWaiter>& ask) {
+  std::vector<uint32_t> ready;
+  for (const ParkedWaiter& waiter : ask) {
+    uint64_t value = 0;
+    // A word that cannot be read any more: the queue itself will find that out.
+    const bool read = platform_.ops->dma_load64(platform_.opaque, waiter.where.bus, &value) == 0;
+    if (!read || Holds(waiter.wait, value)) ready.push_back(waiter.queue);
+  }
+  if (ready.empty()) return;
+  std::unique_lock lock(mu_);
+  std::erase_if(parked_waiters_, [&](const ParkedWaiter& waiter) {
+    if (std::find(ready.begin(), ready.end(), waiter.queue) == ready.end()) return false;
+    Announce(waiter.queue);
+    return true;
+  });
   UnlockAndTell(lock);
 }
 

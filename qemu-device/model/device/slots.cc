@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 
+#include "core/ecc.h"
 #include "device/dispatcher.h"
 #include "npu_mgmt.h"
 
@@ -52,7 +53,8 @@ Dispatcher::Task Dispatcher::SettleSlot(Worker& worker, uint32_t index, Step ste
   Slot& slot = slots_[index];
   Task next;
   slot.attention.store(false, std::memory_order_relaxed);
-  slot.phase = Phase::kReady;
+  WantWorker(slot);
+  if (step == Step::kWait && !slot.recheck) slot.phase = Phase::kWaiting;
   if (step == Step::kFault) {
     BeginFault(index, true);
     if (!fault_claimed_ && faults_.size() == 1 && MayGoOn(worker)) {
@@ -93,6 +95,42 @@ Dispatcher::Task Dispatcher::SettleSlot(Worker& worker, uint32_t index, Step ste
   return next;
 }
 
+// The queue of a slot at a wait packet loses the slot.  look_again: something was stored since the slot last looked.
+void Dispatcher::ParkWaiter(const Slot& slot, bool look_again) {
+  ParkedWaiter waiter{static_cast<uint32_t>(slot.queue), slot.context->id, slot.packet.u.wait, {}};
+  if (look_again) {
+    Announce(waiter.queue);
+    return;
+  }
+  FindAwaited(&waiter);
+  parked_waiters_.push_back(waiter);
+}
+
+void Dispatcher::Unpark(uint32_t queue) {
+  const auto waits = [queue](const ParkedWaiter& waiter) { return waiter.queue == queue; };
+  if (std::erase_if(parked_waiters_, waits)) waiters_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
+// With memory errors about, a look at a table may be one too many: such waiters are woken by any store.
+void Dispatcher::FindAwaited(ParkedWaiter* waiter) const {
+  waiter->where = {nullptr, 0, 0};
+  const Context* context = contexts_[waiter->context].get();
+  if (!context || (platform_.ecc && platform_.ecc->armed())) return;
+  const uint64_t va = NPU_PTR_VA(waiter->wait.addr);
+  const PageView page = context->space.Lookup(va);
+  if (!page.bytes || !(page.rights & NPU_PTE_READ)) return;
+  const uint64_t offset = va - page.va;
+  waiter->where = {page.host ? page.host + offset : nullptr, page.bus + offset, sizeof(uint64_t)};
+}
+
+// A queue that waited without a slot has reason to look again, and is in the list no more: the firmware hears of it as
+// if it had been rung.
+void Dispatcher::Announce(uint32_t queue) {
+  doorbells_.Mark(queue);
+  pending_mgmt_ |= NPU_MG_IRQ_DOORBELL;
+  waiters_.fetch_sub(1, std::memory_order_seq_cst);
+}
+
 // The queue leaves the slot.  Where it stands stays with its number.
 void Dispatcher::FinishUnmap(uint32_t index) {
   Slot& slot = slots_[index];
@@ -109,7 +147,7 @@ void Dispatcher::FinishUnmap(uint32_t index) {
   }
   if (slot.counted_waiter) {  // the count of waiters goes over to the list
     q.waiting = true;
-    parked_waiters_.push_back(queue);
+    ParkWaiter(slot, slot.phase == Phase::kReady || slot.recheck);
     slot.counted_waiter = false;
   }
   slot.context.reset();
@@ -238,7 +276,7 @@ npu_admin_status Dispatcher::Map(uint32_t index) {
   if (npu_admin_status status = CheckQueueDesc(desc); status != NPU_ADMIN_OK) return status;
 
   QueueState& q = queue_states_[queue];
-  if (std::erase(parked_waiters_, queue)) waiters_.fetch_sub(1, std::memory_order_seq_cst);
+  Unpark(queue);
   q.waiting = false;
   bool moved = q.faulted || slot.set_rptr != q.rptr || q.context != desc.context;
   if (moved) {
@@ -255,7 +293,7 @@ npu_admin_status Dispatcher::Map(uint32_t index) {
   slot.progress.store(0);
   slot.fault_kind = NPU_FAULT_NONE;
   slot.sync_status = q.faulted || slot.set_rptr != q.rptr;
-  slot.phase = Phase::kReady;
+  WantWorker(slot);
   queue_slot_[queue] = static_cast<int32_t>(index);
   doorbells_.Attach(queue, index);
   if (q.saved) {
@@ -290,7 +328,7 @@ npu_admin_status Dispatcher::Command(uint32_t index, uint32_t command) {
       if (slot.phase == Phase::kEmpty) return NPU_ADMIN_ENOENT;
       if (slot.phase != Phase::kFaulted) return NPU_ADMIN_EINVAL;
       slot.resume = command == NPU_MG_SLOT_CMD_SKIP ? Resume::kSkip : Resume::kFlush;
-      slot.phase = Phase::kReady;
+      WantWorker(slot);
       slot.fault_kind = NPU_FAULT_NONE;
       SetState(index, NPU_SLOT_RUNNING);
       return NPU_ADMIN_OK;
@@ -412,7 +450,7 @@ void Dispatcher::ClearQueue(uint32_t queue) {
     return;
   }
   doorbells_.Clear(queue);
-  if (std::erase(parked_waiters_, queue)) waiters_.fetch_sub(1, std::memory_order_seq_cst);
+  Unpark(queue);
   queue_states_[queue] = QueueState{};
 }
 
@@ -476,7 +514,7 @@ npu_admin_status Dispatcher::DisableContext(uint32_t id) {
     if (q.context != id) continue;
     q.saved.reset();
     q.indirect = {};
-    if (std::erase(parked_waiters_, queue)) waiters_.fetch_sub(1, std::memory_order_seq_cst);
+    Unpark(queue);
   }
   ForgetInCores(context);
   contexts_[id] = nullptr;

@@ -178,7 +178,7 @@ void Dispatcher::Save(StateWriter& out) {
   out.U32(static_cast<uint32_t>(faults_.size()));
   for (uint32_t index : faults_) out.U32(index);
   out.U32(static_cast<uint32_t>(parked_waiters_.size()));
-  for (uint32_t queue : parked_waiters_) out.U32(queue);
+  for (const ParkedWaiter& waiter : parked_waiters_) out.U32(waiter.queue);
   out.U32(changed_);
   out.U32(pending_mgmt_);
   out.U64(turn_);
@@ -367,7 +367,8 @@ void Dispatcher::LoadWaiters(StateReader& in) {
     const uint32_t queue = in.U32();
     if (!in.Require(queue < queues_ && !seen[queue] && queue_slot_[queue] < 0, "a queue waits that cannot")) return;
     seen[queue] = true;
-    parked_waiters_.push_back(queue);
+    // What it waits for is not in the stream: any store wakes it.
+    parked_waiters_.push_back({queue, queue_states_[queue].context, {}, {nullptr, 0, 0}});
   }
   waiters_ += count;
 }
@@ -396,6 +397,7 @@ void Dispatcher::Load(StateReader& in) {
   started_ = in.U64();
   kind_turn_ = in.U32();
   core_turn_ = in.U32();
+  for (Slot& slot : slots_) slot.since = turn_;
   in.Io(time_cycles_);
   in.Io(tlb_req_);
   tlb_ack_ = tlb_req_.load();

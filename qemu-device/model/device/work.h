@@ -100,6 +100,15 @@ enum class Phase : uint8_t {
 
 enum class Resume : uint8_t { kNone, kSkip, kFlush };
 
+// A queue that was unmapped at a wait packet.  Guarded by the dispatcher's lock.
+struct ParkedWaiter {
+  uint32_t queue = 0;
+  uint32_t context = 0;
+  npu_pkt_wait wait{};
+  // Where the awaited word lies, as the page tables say since the last invalidation; bytes = 0: not known.
+  Span where{nullptr, 0, 0};
+};
+
 // A hardware slot.  Guarded by the dispatcher's lock; while phase is kClaimed the fields below the line belong to the
 // worker that claimed it.
 struct Slot {
@@ -120,6 +129,7 @@ struct Slot {
   bool last_partial = false;           // the last unmap left something in the queue's state
   std::atomic<bool> drain{false};      // want_unmap means: at a packet of the ring; written under the lock
   uint64_t turn = 0;                   // when it was last served, for round robin
+  uint64_t since = 0;                  // the dispatcher's turn since when it wants to be served and is not
   std::atomic<bool> attention{false};  // want_* was set: the claimer comes back at the next packet
   std::atomic<uint64_t> progress{0};
   std::atomic<uint64_t> rptr{0};

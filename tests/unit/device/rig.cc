@@ -217,6 +217,10 @@ void Rig::Store(uint64_t offset, uint64_t value) {
   __atomic_store_n(reinterpret_cast<uint64_t*>(vram_ + offset), value, __ATOMIC_SEQ_CST);
 }
 
+uint64_t* Rig::VramEntry(uint64_t offset) {
+  return reinterpret_cast<uint64_t*>(vram_ + kMidVram) + (offset >> NPU_PT_MID_SHIFT);
+}
+
 uint64_t Rig::Mg(uint32_t reg, unsigned size) {
   uint64_t value = 0;
   if (!device_->MgmtRead(reg, size, &value)) std::abort();

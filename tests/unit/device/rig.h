@@ -82,6 +82,8 @@ class Rig {
   uint64_t Load(uint64_t offset) const;  // a 64-bit word of device memory
   uint64_t LoadHost(uint64_t offset) const;
   void Store(uint64_t offset, uint64_t value);  // by "the CPU"
+  // The page-table entry (of a big page) for kVram + offset.
+  uint64_t* VramEntry(uint64_t offset);
 
   uint64_t Get(uint32_t reg, unsigned size = 4) { return device_->MmioRead(reg, size); }
   void Set(uint32_t reg, uint64_t value, unsigned size = 4) { device_->MmioWrite(reg, value, size); }

@@ -124,27 +124,92 @@ void Fairness(void** state) {
   }
 }
 
-// All the queues that there can be, each with a ring of its own, rung all at once, over and over.
-void AllQueues(void** state) {
-  constexpr uint32_t kAll = NPU_MAX_QUEUES, kRounds = 5, kEach = 12;
-  constexpr uint64_t kRingsAt = 0x2200000;
+constexpr uint64_t kRingsAt = 0x2200000;
+
+// A queue with a ring of its own, of 64 packets, for numbers beyond 63.
+void CreateSmallQueue(Host& h, uint32_t queue, uint32_t priority) {
+  h.WriteQueue(queue, 1, priority);
+  auto* desc = reinterpret_cast<npu_queue_desc*>(h.vram() + rig::kQueueTable) + queue;
+  desc->ring_addr = kRingsAt + queue * NPU_PAGE_SIZE;
+  desc->ring_log2 = 6;
+  assert_int_equal(h.Admin(NPU_ADMIN_QUEUE_CREATE, queue), NPU_ADMIN_OK);
+}
+
+void PutPacket(Host& h, uint32_t queue, uint32_t index, const npu_packet& packet) {
+  memcpy(h.vram() + kRingsAt + queue * NPU_PAGE_SIZE + index % 64 * NPU_PACKET_BYTES, &packet, sizeof(packet));
+}
+
+// A thousand queues hand a token on in a circle: one works, all others wait, most of them without a slot.  Each step
+// wakes the one that waits for it.
+void Circle(void** state) {
+  constexpr uint32_t kAll = 1000, kStep = 389, kLaps = rig::kSanitized ? 1 : 3;
   Host h(state);
   h.Boot();
   h.CreateContext(1);
-  for (uint32_t q = 0; q < kAll; ++q) {
-    h.WriteQueue(q, 1, q % 3);
-    auto* desc = reinterpret_cast<npu_queue_desc*>(h.vram() + rig::kQueueTable) + q;
-    desc->ring_addr = kRingsAt + q * NPU_PAGE_SIZE;
-    desc->ring_log2 = 6;
-    assert_int_equal(h.Admin(NPU_ADMIN_QUEUE_CREATE, q), NPU_ADMIN_OK);
+  for (uint32_t q = 0; q <= kAll; ++q) CreateSmallQueue(h, q, 1);
+  const auto sum = [&h] {
+    uint64_t done = 0;
+    for (uint32_t q = 0; q < kAll; ++q) done += h.Rptr(q);
+    return done;
+  };
+  for (uint32_t round = 0; round < 2; ++round) {  // words in device memory, then in host memory
+    const auto word = [round](uint32_t q) { return (round ? rig::Hst(rig::kHostData) : Dev(kFence)) + 8 * q; };
+    for (uint32_t q = 0; q < kAll; ++q) {
+      const uint32_t next = (q + kStep) % kAll;
+      for (uint32_t lap = 1; lap <= kLaps; ++lap)
+        PutPacket(h, q, round * kLaps + lap - 1,
+                  rig::WithSignal(rig::Wait(word(q), lap), word(next), next == 0 ? lap + 1 : lap));
+      h.Doorbell(q, (round + 1) * kLaps);
+    }
+    PutPacket(h, kAll, round, Signal(word(0), 1));
+    h.Doorbell(kAll, round + 1);
+    const auto begun = std::chrono::steady_clock::now();
+    assert_true(WhileMoving(sum, [&] { return sum() == uint64_t{kAll} * kLaps * (round + 1); }));
+    const auto took = std::chrono::steady_clock::now() - begun;
+    print_message("# %u queues in a circle, %s memory: %.2f ms a lap\n", kAll, round ? "host" : "device",
+                  std::chrono::duration<double, std::milli>(took).count() / kLaps);
   }
+}
+
+// More busy queues of a higher priority than there are slots, and they do not end: one of a lower priority gets its
+// turn all the same.
+void Starvation(void** state) {
+  constexpr uint32_t kBusy = 20;
+  Host h(state);
+  h.Boot();
+  h.CreateContext(1);
+  for (uint32_t q = 0; q < kBusy; ++q) CreateSmallQueue(h, q, 1);
+  CreateSmallQueue(h, kBusy, 0);
+  for (uint32_t q = 0; q < kBusy; ++q) {
+    PutPacket(h, q, 0, rig::Launch(rig::kNull, 0, 1u << 30));
+    h.Doorbell(q, 1);
+  }
+  for (uint64_t n = 1; n <= 3; ++n) {
+    PutPacket(h, kBusy, static_cast<uint32_t>(n - 1), rig::WithSignal(rig::Launch(rig::kNull, 0, 8), Dev(kFence), n));
+    h.Doorbell(kBusy, n);
+    assert_true(h.Until([&] { return h.Load(kFence) == n; }));
+  }
+  for (uint32_t q = 0; q < kBusy; ++q) {
+    assert_true(h.Rptr(q) == 0);
+    assert_int_equal(h.QueueState(q), NPU_QUEUE_OK);
+    assert_int_equal(h.Admin(NPU_ADMIN_QUEUE_DESTROY, q), NPU_ADMIN_OK);
+  }
+}
+
+// All the queues that there can be, each with a ring of its own, rung all at once, over and over.
+void AllQueues(void** state) {
+  constexpr uint32_t kAll = NPU_MAX_QUEUES, kRounds = 5, kEach = 12;
+  Host h(state);
+  h.Boot();
+  h.CreateContext(1);
+  for (uint32_t q = 0; q < kAll; ++q) CreateSmallQueue(h, q, q % 3);
   assert_int_equal(h.Get(NPU_REG_ACTIVE_QUEUES), kAll);
   for (uint32_t q = 0; q < kAll; ++q)
     for (uint32_t i = 0; i < kRounds * kEach; ++i) {
       const uint64_t at = kFence + 8 * q;
       const npu_packet packet = i % 4 ? rig::WithSignal(rig::Wait(Dev(at), i, NPU_WAIT_EQ), Dev(at), i + 1)
                                       : rig::WithSignal(rig::Launch(rig::kNull, 0, 1 + q % 5), Dev(at), i + 1);
-      memcpy(h.vram() + kRingsAt + q * NPU_PAGE_SIZE + i * NPU_PACKET_BYTES, &packet, sizeof(packet));
+      PutPacket(h, q, i, packet);
     }
   for (uint32_t round = 1; round <= kRounds; ++round)
     for (uint32_t q = 0; q < kAll; ++q) h.Doorbell(q, round * kEach);
@@ -242,7 +307,8 @@ void Mixed(void**) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {cmocka_unit_test_prestate(Stress, &g_three), NPU_CASE(Fairness),
-                              cmocka_unit_test_prestate(AllQueues, &g_three), cmocka_unit_test(Mixed)};
+  const CMUnitTest tests[] = {
+      cmocka_unit_test_prestate(Stress, &g_three), NPU_CASE(Fairness),   cmocka_unit_test_prestate(AllQueues, &g_three),
+      cmocka_unit_test_prestate(Circle, &g_three), NPU_CASE(Starvation), cmocka_unit_test(Mixed)};
   return cmocka_run_group_tests_name("device.dispatch", tests, nullptr, nullptr);
 }

@@ -226,11 +226,107 @@ void Priorities(void** state) {
   assert_true(r.Done(0));
 }
 
+// A queue has 20,000 blocks for the only core, one of low priority has a single block; then it copies what the last of
+// the 20,000 stores.  On one thread one thing comes after the other, so the copy says who came first.
+uint64_t LastBlockSeenByLow(uint32_t high_priority) {
+  constexpr uint32_t kBlocks = 20000;
+  constexpr uint64_t kArgs = rig::kData + 64, kOut = rig::kData + 0x10000, kSeen = rig::kData + 128;
+  Rig r(1, 1);
+  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
+  r.MakeQueue(0, 1, 0);
+  r.MakeQueue(1, 1, high_priority);
+  r.Store(kArgs, Dev(kOut));
+  r.Push(1, rig::Launch(rig::kStore, Dev(kArgs), kBlocks));
+  r.Push(0, rig::Launch(rig::kNull, 0, 1));
+  r.Push(0, rig::Copy(Dev(kSeen), Dev(kOut + 8 * (kBlocks - 1)), 8));
+  r.device().Pause();
+  assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
+  assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
+  r.Ring(0);
+  r.Ring(1);
+  r.device().Resume();
+  assert_true(r.Done(0));
+  assert_true(r.Done(1));
+  assert_true(r.Load(kOut + 8 * (kBlocks - 1)) == kBlocks);
+  return r.Load(kSeen);
+}
+
+// Priorities are strict, but who is passed over for long gets a turn; only the highest priority goes before everything.
+void Starving(void**) {
+  assert_true(LastBlockSeenByLow(1) == 0);
+  assert_true(LastBlockSeenByLow(2) == 0);
+  assert_true(LastBlockSeenByLow(3) == 20000);
+}
+
+// Of queues that lost their slots at wait packets, a signal announces those whose condition it makes true.
+void ParkedAmongMany(void** state) {
+  constexpr uint32_t kMany = 40;
+  constexpr uint64_t kWords = kFence + 0x1000;
+  Rig r(Threads(state));
+  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
+  for (uint32_t q = 0; q <= kMany; ++q) r.MakeQueue(q, 1);
+  assert_int_equal(r.Map(1, kMany), NPU_ADMIN_OK);
+  // Even ones wait in device memory, odd ones in host memory.
+  const auto word = [](uint32_t q) { return q % 2 ? rig::Hst(rig::kHostData + 8 * q) : Dev(kWords + 8 * q); };
+  for (uint32_t q = 0; q < kMany; ++q) {
+    assert_int_equal(r.Map(0, q), NPU_ADMIN_OK);
+    r.Submit(q, Wait(word(q), 2, q % 4 < 2 ? NPU_WAIT_GE : NPU_WAIT_EQ));
+    assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
+    assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
+    assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+  }
+  const auto signal = [&](uint64_t address, uint64_t value) {
+    r.Submit(kMany, Signal(address, value));
+    assert_true(r.Done(kMany));
+    // The wake-up comes before the next packet is taken.
+    r.Submit(kMany, rig::Packet(NPU_PKT_NOP));
+    assert_true(r.Done(kMany));
+  };
+  for (uint32_t q = 0; q < kMany; ++q) {
+    signal(word(q), 1);
+    assert_int_equal(r.Mg(NPU_MG_DB_NEXT), 0);
+    signal(word(q), q % 8 < 4 ? 2 : 3);
+    const bool holds = q % 8 < 4 || q % 4 < 2;
+    assert_int_equal(r.Mg(NPU_MG_DB_NEXT), holds ? q + 1 : 0);
+    assert_int_equal(r.Mg(NPU_MG_DB_NEXT), 0);
+    if (holds) continue;
+    // By a copy, which says nothing about what it stores.
+    r.Store(kFence, 2);
+    r.Submit(kMany, rig::Copy(word(q), Dev(kFence), 8));
+    assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == q + 1; }));
+  }
+}
+
+// The word that a queue without slot waits for moves to another page, as buffers do.
+void ParkedAndMoved(void** state) {
+  constexpr uint64_t kOld = 0x1400000, kNew = 0x1600000;
+  Rig r(Threads(state));
+  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
+  r.MakeQueue(0, 1);
+  r.MakeQueue(1, 1);
+  assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
+  assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
+  r.Submit(0, Wait(Dev(kOld), 1));
+  assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
+  assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
+  assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+  // Now the address is that of kNew's page.
+  uint64_t* entry = r.VramEntry(kOld);
+  assert_true((*entry & NPU_PTE_ADDR_MASK) == kOld);
+  __atomic_store_n(entry, *entry - kOld + kNew, __ATOMIC_SEQ_CST);
+  r.Set(NPU_REG_TLB_INV, 1);
+  assert_true(r.Until([&] { return r.Get(NPU_REG_TLB_ACK) == r.Get(NPU_REG_TLB_REQ); }));
+  r.Submit(1, Signal(Dev(kOld), 1));
+  assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == 1; }));
+  assert_true(r.Load(kNew) == 1 && r.Load(kOld) == 0);
+}
+
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(Contexts),  NPU_CASE(QueueDescriptors), NPU_CASE(DoorbellMarks),
-                              NPU_CASE(SlotMarks), NPU_CASE(ParkedWaiter),     NPU_CASE(Kills),
-                              NPU_CASE(Priorities)};
+  const CMUnitTest tests[] = {NPU_CASE(Contexts),        NPU_CASE(QueueDescriptors), NPU_CASE(DoorbellMarks),
+                              NPU_CASE(SlotMarks),       NPU_CASE(ParkedWaiter),     NPU_CASE(Kills),
+                              NPU_CASE(Priorities),      NPU_CASE(ParkedAmongMany),  NPU_CASE(ParkedAndMoved),
+                              cmocka_unit_test(Starving)};
   return cmocka_run_group_tests_name("device.slots", tests, nullptr, nullptr);
 }

@@ -67,6 +67,33 @@ uint32_t device_writes(struct rig* r, uint64_t offset, uint64_t value) {
   return run_copy(r, r->window_ptr + offset, r->out_ptr, 8);
 }
 
+struct buffer operator_new(struct rig* r, const uint32_t* words, uint32_t bytes) {
+  struct buffer code = buffer_new(&r->context, PAGE, DRM_NPU_BO_DEVICE);
+  memcpy(code.map, words, bytes);
+  struct npu_bounds_entry* entry = &r->context.bounds[kCode];
+  entry->base = CODE_VA;
+  entry->size = PAGE;
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  __atomic_store_n(&entry->ctl, BOUNDS_RW | NPU_BOUNDS_EXEC, __ATOMIC_RELEASE);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  return code;
+}
+
+void operator_start(struct rig* r) {
+  struct npu_packet launch = packet_of(NPU_PKT_LAUNCH, 0, 0);
+  launch.u.launch = (struct npu_pkt_launch){.entry = NPU_PTR(kCode, 0, CODE_VA),
+                                            .args = r->out_ptr + 8 * kArgs,
+                                            .args_bytes = PAGE - 8 * kArgs,
+                                            .grid = {1, 1, 1}};
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  rig_start(r, &launch);
+}
+
+uint32_t operator_run(struct rig* r) {
+  operator_start(r);
+  return rig_end(r);
+}
+
 void number_pages(struct buffer* b, uint64_t first) {
   for (uint64_t i = 0; i < b->size / PAGE; ++i) ((uint64_t*)b->map)[i * PAGE / 8] = first + i;
   __atomic_thread_fence(__ATOMIC_SEQ_CST);

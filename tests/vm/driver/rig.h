@@ -7,10 +7,12 @@
 
 #include "drv.h"
 
-enum { kFence = 1, kOut = 2, kWindow = 3, kRigEntries = 4 };  // bounds entries
+enum { kFence = 1, kOut = 2, kWindow = 3, kCode = 4, kRigEntries = 5 };  // bounds entries
+enum { kArgs = 8 };  // word of the out page where an operator's arguments begin
 #define MIB (1024ull * 1024)
 #define FENCE_VA 0x10000000ull
 #define OUT_VA 0x20000000ull
+#define CODE_VA 0x30000000ull
 #define WINDOW_BYTES (1024 * MIB)
 
 struct rig {
@@ -33,6 +35,12 @@ uint32_t run_copy(struct rig* r, uint64_t dst, uint64_t src, uint64_t bytes);
 uint64_t device_reads(struct rig* r, uint64_t offset);
 // Has the device write a word there; 0, or the kind of the fault.
 uint32_t device_writes(struct rig* r, uint64_t offset, uint64_t value);
+// A buffer with an operator, which only its bounds entry allows to be executed so far: bind it at CODE_VA.
+struct buffer operator_new(struct rig* r, const uint32_t* words, uint32_t bytes);
+// Launches one block of it; its arguments are in the out page from kArgs on.
+void operator_start(struct rig* r);
+// ... and waits for its end: 0, or the kind of the fault.
+uint32_t operator_run(struct rig* r);
 // Numbers every page of a buffer, from first on.
 void number_pages(struct buffer* b, uint64_t first);
 // Whether they are so numbered.

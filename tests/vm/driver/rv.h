@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "npu_isa.h"
+
 enum { X0 = 0, RA = 1, T0 = 5, T1 = 6, T2 = 7, A0 = 10, A1 = 11, A2 = 12, T3 = 28, T4 = 29, T5 = 30, T6 = 31 };
 
 static inline uint32_t rv_i(uint32_t opcode, uint32_t funct3, uint32_t rd, uint32_t rs1, int32_t imm) {
@@ -35,6 +37,13 @@ static inline uint32_t rv_mul(uint32_t rd, uint32_t a, uint32_t b) {
 }
 static inline uint32_t rv_amoadd_d(uint32_t rd, uint32_t value, uint32_t address) {
   return rv_r(0x2f, 3, 0, rd, address, value);
+}
+// The core's own: issue the descriptor at the address in rs to a pipe; wait for the pipes of the mask in rs.
+static inline uint32_t rv_issue(uint32_t pipe, uint32_t rs) {
+  return rv_r(NPU_OPCODE_CUSTOM0, NPU_INSN_ISSUE, pipe, X0, rs, X0);
+}
+static inline uint32_t rv_drain(uint32_t rs) {
+  return rv_r(NPU_OPCODE_CUSTOM0, NPU_INSN_BARRIER, 0, X0, rs, X0);
 }
 // Branch when a != b; offset in bytes from this instruction.
 static inline uint32_t rv_bne(uint32_t a, uint32_t b, int32_t offset) {

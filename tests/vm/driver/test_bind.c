@@ -103,35 +103,6 @@ static void test_invalidation(void) {
   rig_close(&r);
 }
 
-enum { kCode = 4, kResult = 8 };  // bounds entry; word of the out page where arguments are
-#define CODE_VA 0x30000000ull
-
-// A buffer with an operator, which only its bounds entry allows to be executed so far.
-static struct buffer code_new(struct rig* r, const uint32_t* words, uint32_t bytes) {
-  struct buffer code = buffer_new(&r->context, PAGE, DRM_NPU_BO_DEVICE);
-  memcpy(code.map, words, bytes);
-  struct npu_bounds_entry* entry = &r->context.bounds[kCode];
-  entry->base = CODE_VA;
-  entry->size = PAGE;
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  __atomic_store_n(&entry->ctl, BOUNDS_RW | NPU_BOUNDS_EXEC, __ATOMIC_RELEASE);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  return code;
-}
-
-static void start_operator(struct rig* r) {
-  struct npu_packet launch = packet_of(NPU_PKT_LAUNCH, 0, 0);
-  launch.u.launch = (struct npu_pkt_launch){
-      .entry = NPU_PTR(kCode, 0, CODE_VA), .args = r->out_ptr + 8 * kResult, .args_bytes = 40, .grid = {1, 1, 1}};
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  rig_start(r, &launch);
-}
-
-static uint32_t run_operator(struct rig* r) {
-  start_operator(r);
-  return rig_end(r);
-}
-
 static struct npu_fault_record last_fault(struct context* c) {
   const struct npu_fault_record* records = (const void*)(c->faults + 1);
   const uint64_t n = __atomic_load_n(&c->faults->written, __ATOMIC_ACQUIRE);
@@ -143,8 +114,8 @@ static void test_operator_rights(void) {
   const uint32_t words[] = {rv_ld(T0, 0, A0), rv_ld(T1, 8, A0), rv_sd(T1, 0, T0), rv_ret()};
   struct rig r;
   rig_open(&r);
-  volatile uint64_t* args = (volatile uint64_t*)r.out.map + kResult;
-  struct buffer code = code_new(&r, words, sizeof words);
+  volatile uint64_t* args = (volatile uint64_t*)r.out.map + kArgs;
+  struct buffer code = operator_new(&r, words, sizeof words);
   struct buffer target = buffer_new(&r.context, PAGE, DRM_NPU_BO_DEVICE);
   volatile uint64_t* value = target.map;
   *value = 5;
@@ -153,24 +124,24 @@ static void test_operator_rights(void) {
   if (bind_range(&target, 0, BASE_VA, PAGE, RIGHTS_RW)) bail("bind: %s", strerror(errno));
 
   is_errno(bind_range(&code, 0, CODE_VA, PAGE, RIGHTS_RW), 0, "code without the right to execute");
-  is_equal(run_operator(&r), NPU_FAULT_FETCH, "is not fetched");
+  is_equal(operator_run(&r), NPU_FAULT_FETCH, "is not fetched");
   struct npu_fault_record record = last_fault(&r.context);
   is_equal(record.detail, NPU_FAULT_PAGE_PERM, "because of its page's rights");
   is_equal(record.access, NPU_ACCESS_EXEC, "the access");
   is_equal(*value, 5, "nothing of it was executed");
   is_errno(bind_range(&code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC), 0, "code with the right");
-  is_equal(run_operator(&r), 0, "runs");
+  is_equal(operator_run(&r), 0, "runs");
   is_equal(*value, 77, "and stores");
 
   args[1] = 88;
   is_errno(bind_range(&target, 0, BASE_VA, PAGE, DRM_NPU_VM_READ), 0, "its target is bound to read only");
-  is_equal(run_operator(&r), NPU_FAULT_PAGE_PERM, "the operator's store faults");
+  is_equal(operator_run(&r), NPU_FAULT_PAGE_PERM, "the operator's store faults");
   record = last_fault(&r.context);
   is_equal(record.engine, NPU_ENGINE_SCALAR, "of the scalar unit");
   is_equal(record.bad_addr, BASE_VA, "at the address");
   is_equal(*value, 77, "and changes nothing");
   is_errno(bind_range(&target, 0, BASE_VA, PAGE, RIGHTS_RW), 0, "with the right again");
-  is_equal(run_operator(&r), 0, "it runs");
+  is_equal(operator_run(&r), 0, "it runs");
   is_equal(*value, 88, "and stores");
   buffer_free(&target);
   buffer_free(&code);
@@ -180,12 +151,12 @@ static void test_operator_rights(void) {
 // An operator that has used a translation meets a word of the process, after which it uses it again; what it reads
 // then.
 static uint64_t read_after_rebind(struct rig* r, struct buffer* old, struct buffer* next, bool skip) {
-  volatile uint64_t* args = (volatile uint64_t*)r->out.map + kResult;
+  volatile uint64_t* args = (volatile uint64_t*)r->out.map + kArgs;
   const uint64_t end = now_ns() + 60000000000ull;
   if (bind_range(old, 0, BASE_VA, PAGE, RIGHTS_RW)) bail("bind: %s", strerror(errno));
   args[0] = r->window_ptr;
   for (int i = 1; i < 5; ++i) args[i] = 0;
-  start_operator(r);
+  operator_start(r);
   while (!__atomic_load_n(&args[1], __ATOMIC_ACQUIRE)) {
     if (now_ns() > end) bail("the operator does not begin");
     poll(NULL, 0, 1);
@@ -206,7 +177,7 @@ static void test_stale(void) {
                             rv_sd(T1, 32, A0), rv_ret()};
   struct rig r;
   rig_open(&r);
-  struct buffer code = code_new(&r, words, sizeof words);
+  struct buffer code = operator_new(&r, words, sizeof words);
   if (bind_range(&code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC)) bail("bind: %s", strerror(errno));
   struct buffer old = buffer_new(&r.context, PAGE, DRM_NPU_BO_DEVICE);
   struct buffer next = buffer_new(&r.context, PAGE, DRM_NPU_BO_DEVICE);

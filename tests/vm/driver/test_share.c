@@ -2,10 +2,12 @@
 //
 // Buffers shared as dma-buf: between processes, with other drivers in both directions, and between two NPUs.
 #include "rig.h"
+#include "rv.h"
 
 #include <fcntl.h>
 #include <linux/dma-buf.h>
 #include <linux/udmabuf.h>
+#include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -217,6 +219,63 @@ static int open_second(void) {
   return -1;
 }
 
+// What the operator below gets; its two descriptors go to SRAM first.
+struct peer_args {
+  uint64_t words, sram;      // of the descriptors, and where they go
+  uint64_t scalar, counter;  // pointers into the other device's buffer
+  struct npu_dma_desc in, out;
+};
+enum {
+  kPeerBytes = 64 * 1024,
+  kPeerOut = 1024 * 1024 + 24,
+  kPeerScalar = 2 * 1024 * 1024,
+  kPeerCounter = 3 * 1024 * 1024
+};
+
+// An operator's pipes, its own loads and stores, and its atomics on memory of the other device, which is
+// bound to the window here.
+static void operate_on_peer(struct rig* r, struct buffer* b) {
+  const uint32_t words[] = {rv_ld(T0, 0, A0), rv_ld(T1, 8, A0), rv_addi(T2, A0, offsetof(struct peer_args, in)),
+                            // loop: descriptors to SRAM
+                            rv_ld(T3, 0, T2), rv_sd(T3, 0, T1), rv_addi(T2, T2, 8), rv_addi(T1, T1, 8),
+                            rv_addi(T0, T0, -1), rv_bne(T0, X0, -20),
+                            // peer -> SRAM -> peer
+                            rv_ld(T1, 8, A0), rv_issue(NPU_PIPE_DMA_IN, T1), rv_addi(T2, X0, 1 << NPU_PIPE_DMA_IN),
+                            rv_drain(T2), rv_addi(T3, T1, sizeof(struct npu_dma_desc)), rv_issue(NPU_PIPE_DMA_OUT, T3),
+                            rv_addi(T2, X0, 1 << NPU_PIPE_DMA_OUT), rv_drain(T2),
+                            // second word = first word + 1
+                            rv_ld(T5, 16, A0), rv_ld(T4, 0, T5), rv_addi(T4, T4, 1), rv_sd(T4, 8, T5),
+                            // counter += 5, second word = what it was
+                            rv_ld(T5, 24, A0), rv_addi(T4, X0, 5), rv_amoadd_d(T6, T4, T5), rv_sd(T6, 8, T5), rv_ret()};
+  struct buffer code = operator_new(r, words, sizeof words);
+  if (bind_range(&code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC)) bail("bind of code: %s", strerror(errno));
+  const uint64_t sram = NPU_LOCAL_SRAM_BASE + 0x1000;
+  const struct peer_args args = {
+      .words = 2 * sizeof(struct npu_dma_desc) / 8,
+      .sram = NPU_LOCAL_SRAM_BASE,
+      .scalar = r->window_ptr + kPeerScalar,
+      .counter = r->window_ptr + kPeerCounter,
+      .in = {.op = NPU_DMA_COPY, .dst = sram, .src = r->window_ptr + 8, .count = {kPeerBytes}},
+      .out = {.op = NPU_DMA_COPY, .dst = r->window_ptr + kPeerOut, .src = sram, .count = {kPeerBytes}},
+  };
+  memcpy((uint64_t*)r->out.map + kArgs, &args, sizeof args);
+  volatile uint64_t* memory = b->map;
+  for (uint64_t i = 0; i < kPeerBytes / 8; ++i) memory[1 + i] = i * 0x9e3779b97f4a7c15ull;
+  memory[kPeerScalar / 8] = 41;
+  memory[kPeerScalar / 8 + 1] = 0;
+  memory[kPeerCounter / 8] = 100;
+  memory[kPeerOut / 8 - 1] = memory[(kPeerOut + kPeerBytes) / 8] = 0xfe;
+  is_equal(operator_run(r), 0, "an operator here works on it");
+  unsigned wrong = 0;
+  for (uint64_t i = 0; i < kPeerBytes / 8; ++i) wrong += memory[kPeerOut / 8 + i] != i * 0x9e3779b97f4a7c15ull;
+  is_equal(wrong, 0, "its pipes have copied a part of it through SRAM");
+  ok(memory[kPeerOut / 8 - 1] == 0xfe && memory[(kPeerOut + kPeerBytes) / 8] == 0xfe, "and touched nothing beside");
+  is_equal(memory[kPeerScalar / 8 + 1], 42, "its loads and stores");
+  ok(memory[kPeerCounter / 8] == 105 && memory[kPeerCounter / 8 + 1] == 100, "its atomics");
+  if (unbind_range(&r->context, CODE_VA, PAGE)) bail("unbind of code: %s", strerror(errno));
+  buffer_free(&code);
+}
+
 static void test_two_devices(void) {
   struct context far = {.fd = open_second(), .fault_entries = 64};
   if (far.fd < 0) return skip("one NPU only");
@@ -241,6 +300,9 @@ static void test_two_devices(void) {
     is_equal((unsigned)wrong, 0, "this NPU reads the other's buffer");
     is_equal(device_writes(&r, 8, 77), 0, "and writes it");
     is_equal(((volatile uint64_t*)b.map)[1], 77, "and it arrives");
+    operate_on_peer(&r, &b);
+    is_errno(bind_range(&here, 0, BASE_VA, 4 * MIB, DRM_NPU_VM_READ), 0, "bound to read only");
+    is_equal(device_writes(&r, 8, 78), NPU_FAULT_PAGE_PERM, "it is not written");
     if (unbind_range(&r.context, BASE_VA, 4 * MIB)) bail("unbind: %s", strerror(errno));
     close_handle(&here);
     close(fd);

@@ -9,6 +9,13 @@
 
 #define NPU_BIG_ORDER (NPU_PT_MID_SHIFT - PAGE_SHIFT)
 
+/*
+ * Nothing is ever synchronised between device and processor, which are coherent
+ * (npu_bo_set_runs() refuses what is not): so a process may give the same page
+ * to the device several times.
+ */
+#define NPU_DMA_ATTRS DMA_ATTR_SKIP_CPU_SYNC
+
 /* Charges device memory; what the driver needs itself does not count against the limit. */
 static int npu_bo_charge_device(struct npu_bo *bo, struct npu_account *account)
 {
@@ -59,7 +66,8 @@ static void npu_bo_unmap_dma(struct npu_device *ndev, struct npu_bo *bo)
 {
 	lockdep_assert_held(&ndev->bo_lock);
 	if (bo->mapped)
-		dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
+		dma_unmap_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo),
+				  NPU_DMA_ATTRS);
 	bo->mapped = false;
 }
 
@@ -246,7 +254,7 @@ int npu_bo_map_pages(struct npu_device *ndev, struct npu_bo *bo)
 					GFP_KERNEL_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL);
 	if (ret)
 		return ret;
-	ret = dma_map_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), 0);
+	ret = dma_map_sgtable(&ndev->pdev->dev, &bo->sgt, npu_bo_direction(bo), NPU_DMA_ATTRS);
 	if (ret)
 		return ret == -EIO ? -ENOMEM : ret;
 	bo->mapped = true;

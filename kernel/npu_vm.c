@@ -290,26 +290,28 @@ static int npu_vm_op_init(struct npu_vm_op *op)
 	return 0;
 }
 
-/* Everything of the change that can fail. */
+/*
+ * Everything of the change that can fail.  What may stay behind when it does is
+ * a big page that has become a table which translates the same: that comes last.
+ */
 static int npu_vm_op_prepare(struct npu_vm_op *op)
 {
 	struct npu_vm *vm = op->vm;
 	int ret;
 
+	if (op->bo) {
+		op->vm_bo = drm_gpuvm_bo_obtain(&vm->base, &op->bo->base);
+		if (IS_ERR(op->vm_bo)) {
+			ret = PTR_ERR(op->vm_bo);
+			op->vm_bo = NULL;
+			return ret;
+		}
+	}
 	ret = npu_pt_split(vm, op->va);
 	if (!ret)
 		ret = npu_pt_split(vm, op->va + op->size);
 	if (ret || !op->map)
 		return ret;
-	if (!op->bo)
-		return npu_pt_prepare(vm, op->va, op->size, NULL, op->offset);
-
-	op->vm_bo = drm_gpuvm_bo_obtain(&vm->base, &op->bo->base);
-	if (IS_ERR(op->vm_bo)) {
-		ret = PTR_ERR(op->vm_bo);
-		op->vm_bo = NULL;
-		return ret;
-	}
 	return npu_pt_prepare(vm, op->va, op->size, op->bo, op->offset);
 }
 

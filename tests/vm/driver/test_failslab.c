@@ -21,6 +21,7 @@ static struct stage {
   struct rig rig;
   struct buffer old, other;
   struct queue gated;     // waits for the word at GATE of rig.fence
+  struct queue garbled;   // for packets that fault
   uint32_t syncobj, end;  // end: with a fence that has not signalled
   // What the present call works with and has made.
   const char* path;
@@ -87,6 +88,15 @@ static void close_handle(void) {
   if (npu_ioctl(s.rig.context.fd, DRM_IOCTL_GEM_CLOSE, &args)) bail("close of a handle: %s", strerror(errno));
 }
 
+static int call_bo_userptr(void) {
+  static _Alignas(PAGE) uint8_t pages[16 * PAGE];
+  memset(pages, 1, sizeof pages);
+  struct drm_npu_bo_userptr create = {.addr = (uintptr_t)pages, .size = sizeof pages};
+  const int ret = npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_BO_USERPTR, &create);
+  s.made = create.handle;
+  return ret;
+}
+
 static int call_bo_mmap(void) {
   struct drm_npu_bo_mmap where = {.handle = s.made};
   return npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_BO_MMAP, &where);
@@ -146,6 +156,17 @@ static void undo_map_far(void) {
 static bool nothing_far(void) {
   return device_reads(&s.rig, 600 * MIB) == UINT64_MAX;
 }
+// Most of it in big pages, with tables at both ends.
+static int call_map_sparse(void) {
+  struct drm_npu_vm_bind bind = {.op = DRM_NPU_VM_MAP,
+                                 .flags = DRM_NPU_VM_READ | DRM_NPU_VM_SPARSE,
+                                 .va = BASE_VA + 600 * MIB - PAGE,
+                                 .size = 8 * MIB};
+  return npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_VM_BIND, &bind);
+}
+static void undo_map_sparse(void) {
+  if (unbind_range(&s.rig.context, BASE_VA + 600 * MIB - PAGE, 8 * MIB)) bail("unbind: %s", strerror(errno));
+}
 static void map_old(void) {
   if (bind_range(&s.old, 0, BASE_VA, s.old.size, RIGHTS_RW)) bail("bind: %s", strerror(errno));
 }
@@ -170,6 +191,23 @@ static void destroy_queue(void) {
 }
 static void prepare_queue(void) {
   if (call_queue_create()) bail("queue: %s", strerror(errno));
+}
+
+static void prepare_fault(void) {
+  const struct npu_packet garbage = {.type = 200};
+  put_packet(&s.garbled, &garbage);
+  ring_doorbell(&s.garbled);
+  if (!wait_state(&s.garbled, NPU_QUEUE_FAULTED)) bail("a packet of garbage does not fault");
+}
+static int call_queue_resume(void) {
+  struct drm_npu_queue_resume args = {.queue = s.garbled.id, .mode = NPU_RESUME_SKIP};
+  return npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &args);
+}
+static void await_resumed(void) {
+  if (!wait_state(&s.garbled, NPU_QUEUE_OK)) bail("a resumed queue does not go on");
+}
+static bool still_faulted(void) {
+  return s.garbled.status->state == NPU_QUEUE_FAULTED;
 }
 
 static int call_wait_met(void) {
@@ -234,16 +272,19 @@ static const struct step steps[] = {
     {"GET_INFO of the tree", nothing, call_get_info, nothing, fine, 0},
     {"BO_CREATE in device memory", nothing, call_bo_device, close_handle, fine, 0},
     {"BO_CREATE in host memory", nothing, call_bo_host, close_handle, fine, 0},
+    {"BO_USERPTR", nothing, call_bo_userptr, close_handle, fine, 0},
     {"BO_MMAP", prepare_handle, call_bo_mmap, close_handle, fine, 0},
     {"BO_NAME", nothing, call_bo_name, unname, unnamed, 0},
     {"mmap of a buffer", nothing, call_mmap, unmap, fine, 0},
     {"export as dma-buf", nothing, call_export_fd, close_fd, fine, 0},
     {"import of a dma-buf", prepare_dmabuf, call_import_fd, close_dmabuf, fine, 0},
     {"VM_BIND: map", nothing, call_map_far, undo_map_far, nothing_far, 0},
+    {"VM_BIND: a sparse range", nothing, call_map_sparse, undo_map_sparse, nothing_far, 0},
     {"VM_BIND: map over another", map_old, call_map, nothing, old_is_mapped, 0},
     {"VM_BIND: unmap", map_old, call_unmap, nothing, old_is_mapped, 0},
     {"QUEUE_CREATE", nothing, call_queue_create, destroy_queue, fine, 0},
     {"QUEUE_DESTROY", prepare_queue, call_queue_destroy, nothing, fine, 0},
+    {"QUEUE_RESUME", prepare_fault, call_queue_resume, await_resumed, still_faulted, 0},
     {"WAIT for what is there", nothing, call_wait_met, nothing, fine, 0},
     {"WAIT that sleeps", nothing, call_wait_late, nothing, fine, ETIME},
     {"SYNC_EXPORT", nothing, call_sync_export, reset_syncobj, has_no_fence, 0},
@@ -306,6 +347,7 @@ static void stage_open(void) {
   number_pages(&s.old, OLD);
   number_pages(&s.other, NEW);
   s.gated = queue_new(&s.rig.context, 4);
+  s.garbled = queue_new(&s.rig.context, 4);
   struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
   wait.u.wait = (struct npu_pkt_wait){.addr = s.rig.fence_ptr + GATE, .value = 1, .cond = NPU_WAIT_EQ};
   put_packet(&s.gated, &wait);
@@ -323,6 +365,7 @@ static void stage_close(void) {
   map_old();
   ok(old_is_mapped(), "the device works as before");
   queue_free(&s.gated);
+  queue_free(&s.garbled);
   buffer_free(&s.old);
   buffer_free(&s.other);
   rig_close(&s.rig);

@@ -21,13 +21,17 @@
 #include <unistd.h>
 
 #include "../tap.h"
+#include "reach.h"
 
 enum { kProcesses = 4, kRound = 500, kWords = 2048 };
+// Basic blocks of the driver that calls alone reach, of some 3100: fewer mean that calls are refused at the door.
+enum { kReached = 1100 };
 
 static struct shared {
   struct fuzz_counts counts;
   uint64_t injections, resets;  // by the injector
   int stop;                     // set by the parent: the injector ends
+  struct reach reach;
 } * shared;
 
 static int kernel_log;
@@ -129,7 +133,11 @@ static void worker(uint64_t seed, uint64_t calls) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   write_file("/proc/self/oom_score_adj", "1000");
   fuzz_init(&f, seed, &shared->counts);
-  while (f.calls < calls) fuzz_step(&f);
+  reach_begin(&shared->reach);
+  while (f.calls < calls) {
+    fuzz_step(&f);
+    reach_collect(&shared->reach);
+  }
   if (seed % 3 == 0) fuzz_end(&f);
   if (seed % 3 == 1) raise(SIGKILL);
   _exit(0);  // with everything open
@@ -227,6 +235,7 @@ int main(int argc, char** argv) {
   write_file("/sys/module/npu/parameters/reset_limit", "16");
   const int watch = open_node();
   const uint64_t before = memory_info(watch).device_free;
+  const char* unseen = reach_open(&shared->reach);
 
   const uint64_t start_time = now_ns();
   int stuck = 0, wrong = 0, dead = 0, found = 0, rounds = 0;
@@ -262,6 +271,11 @@ int main(int argc, char** argv) {
        (unsigned long long)shared->counts.good_by_call[i]);
   ok(shared->counts.good * 10 > shared->counts.calls, "more than a tenth of the calls do something");
   ok(shared->injections > 0, "errors were injected");
+  if (unseen)
+    skip("what the calls reach is not counted: %s", unseen);
+  else
+    ok(reach_count(&shared->reach) >= kReached || wanted < 50000, "%u places of the driver are reached",
+       reach_count(&shared->reach));
   ok(free_returns_to(watch, before), "no device memory is lost");
   close(watch);
   return tap_done();

@@ -2,6 +2,7 @@
 //
 // Resets of the device while contexts work: whose fault it was, who goes on, and that nobody loses a bit.
 #include "drv.h"
+#include "rv.h"
 #include "workers.h"
 
 #include <fcntl.h>
@@ -40,7 +41,7 @@ static void rig_open(struct rig* r) {
   r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
   r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
   r->code = buffer_new(&r->context, PAGE, DRM_NPU_BO_DEVICE);
-  *(volatile uint32_t*)r->code.map = 0x00008067;  // ret
+  *(volatile uint32_t*)r->code.map = rv_ret();
   if (bind_range(&r->code, 0, CODE_VA, PAGE, DRM_NPU_VM_READ | DRM_NPU_VM_EXEC)) bail("bind: %s", strerror(errno));
   r->context.bounds[2].base = CODE_VA;
   r->context.bounds[2].size = PAGE;
@@ -55,10 +56,14 @@ static void rig_close(struct rig* r) {
   context_close(&r->context);
 }
 
-static void put_launch(struct rig* r, uint64_t value) {
+static void put_launch_of(struct rig* r, uint64_t value, uint64_t args) {
   struct npu_packet launch = packet_of(NPU_PKT_LAUNCH, r->fence_ptr, value);
-  launch.u.launch = (struct npu_pkt_launch){.entry = NPU_PTR(2, 0, CODE_VA), .grid = {4, 1, 1}};
+  launch.u.launch = (struct npu_pkt_launch){.entry = NPU_PTR(2, 0, CODE_VA), .args = args, .grid = {4, 1, 1}};
   put_packet(&r->queue, &launch);
+}
+
+static void put_launch(struct rig* r, uint64_t value) {
+  put_launch_of(r, value, 0);
 }
 
 static void write_text(const char* path, const char* text, int must) {
@@ -351,9 +356,11 @@ static void test_under_load(void) {
     reset_device();
   }
   inject(NPU_INJ_FW_CRASH, 1, 0);
-  poll(NULL, 0, 300);
-  int idle = 0;
-  for (int i = 0; i < kWorkers; ++i) idle += w[i].rounds < 5;
+  int idle = kWorkers;
+  for (const uint64_t end = now_ns() + 60000000000ull; idle && now_ns() < end; poll(NULL, 0, 5)) {
+    idle = 0;
+    for (int i = 0; i < kWorkers; ++i) idle += w[i].rounds < 5;
+  }
   is_equal(idle, 0, "all have worked");
   is_equal(workers_end(w, kWorkers), 0, "4 workers live through 4 resets and a crash of the firmware");
 }
@@ -417,13 +424,17 @@ static void test_innocent_in_launch(void) {
   struct rig r;
   rig_open(&r);
   struct queue slow = queue_with_timeout(&r.context, 60000), keep = r.queue;
-  *(volatile uint32_t*)r.code.map = 0x0000006f;  // j .
+  // Says that it has begun, and stays.
+  const uint32_t code[] = {rv_addi(T0, X0, 1), rv_sd(T0, 0, A0), rv_self()};
+  for (int i = 0; i < 3; ++i) ((volatile uint32_t*)r.code.map)[i] = code[i];
+  volatile uint64_t* begun = (volatile uint64_t*)r.fence.map + 16;
   r.queue = slow;
-  put_launch(&r, 1);
+  put_launch_of(&r, 1, r.fence_ptr + 128);
   ring_doorbell(&r.queue);
-  poll(NULL, 0, 50);
+  for (const uint64_t end = now_ns() + 30000000000ull; !*begun && now_ns() < end;) poll(NULL, 0, 1);
+  is_equal(*begun, 1, "a launch that runs for ever has begun");
   reset_device();
-  is_equal(r.queue.status->state, NPU_QUEUE_FAULTED, "a launch that was in the middle: its queue is faulted");
+  is_equal(r.queue.status->state, NPU_QUEUE_FAULTED, "it was in the middle: its queue is faulted");
   is_equal(r.queue.status->error, NPU_FAULT_RESET, "but not guilty");
   ok(fdinfo_of(r.context.fd, "npu-resets-innocent") >= 1 && fdinfo_of(r.context.fd, "npu-resets-guilty") == 0,
      "fdinfo tells it apart");
@@ -432,7 +443,7 @@ static void test_innocent_in_launch(void) {
      "the fault ring says so");
   struct pollfd p = {.fd = r.context.event, .events = POLLIN};
   is_equal(poll(&p, 1, 20000), 1, "and the eventfd");
-  *(volatile uint32_t*)r.code.map = 0x00008067;  // ret
+  *(volatile uint32_t*)r.code.map = rv_ret();
   struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_CONTINUE};
   is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "the packet is tried again");
   is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), 0, "and ends");

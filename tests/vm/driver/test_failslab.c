@@ -65,8 +65,12 @@ static int call_context_init(void) {
   return npu_ioctl(s.fd, DRM_IOCTL_NPU_CONTEXT_INIT, &init);
 }
 
+// Memory of this process is there before the kernel reaches for it: a page that is missing would be an EFAULT.
+static uint8_t tree[65536];
+static void prepare_tree(void) {
+  memset(tree, 1, sizeof tree);
+}
 static int call_get_info(void) {
-  static uint8_t tree[65536];
   struct drm_npu_get_info get = {.query = DRM_NPU_INFO_TREE, .size = sizeof tree, .data = (uintptr_t)tree};
   return npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_GET_INFO, &get);
 }
@@ -88,9 +92,11 @@ static void close_handle(void) {
   if (npu_ioctl(s.rig.context.fd, DRM_IOCTL_GEM_CLOSE, &args)) bail("close of a handle: %s", strerror(errno));
 }
 
-static int call_bo_userptr(void) {
-  static _Alignas(PAGE) uint8_t pages[16 * PAGE];
+static _Alignas(PAGE) uint8_t pages[16 * PAGE];
+static void prepare_pages(void) {
   memset(pages, 1, sizeof pages);
+}
+static int call_bo_userptr(void) {
   struct drm_npu_bo_userptr create = {.addr = (uintptr_t)pages, .size = sizeof pages};
   const int ret = npu_ioctl(s.rig.context.fd, DRM_IOCTL_NPU_BO_USERPTR, &create);
   s.made = create.handle;
@@ -269,10 +275,10 @@ static void close_event(void) {
 static const struct step steps[] = {
     {"open", prepare_path, call_open, close_fd, fine, 0},
     {"CONTEXT_INIT", prepare_file, call_context_init, close_fd, fine, 0},
-    {"GET_INFO of the tree", nothing, call_get_info, nothing, fine, 0},
+    {"GET_INFO of the tree", prepare_tree, call_get_info, nothing, fine, 0},
     {"BO_CREATE in device memory", nothing, call_bo_device, close_handle, fine, 0},
     {"BO_CREATE in host memory", nothing, call_bo_host, close_handle, fine, 0},
-    {"BO_USERPTR", nothing, call_bo_userptr, close_handle, fine, 0},
+    {"BO_USERPTR", prepare_pages, call_bo_userptr, close_handle, fine, 0},
     {"BO_MMAP", prepare_handle, call_bo_mmap, close_handle, fine, 0},
     {"BO_NAME", nothing, call_bo_name, unname, unnamed, 0},
     {"mmap of a buffer", nothing, call_mmap, unmap, fine, 0},

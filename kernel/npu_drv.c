@@ -164,15 +164,10 @@ static int npu_get_info(struct npu_file *file, struct drm_npu_get_info *args)
 	}
 }
 
+/* Of what is known without the device: it copies to user memory, which may be the device's. */
 static int npu_ioctl_get_info(struct drm_device *drm, void *data, struct drm_file *file)
 {
-	int idx, ret;
-
-	if (!drm_dev_enter(drm, &idx))
-		return -ENODEV;
-	ret = npu_get_info(file->driver_priv, data);
-	drm_dev_exit(idx);
-	return ret;
+	return npu_get_info(file->driver_priv, data);
 }
 
 static const struct drm_ioctl_desc npu_ioctls[] = {
@@ -391,7 +386,7 @@ static int npu_alloc_tables(struct npu_device *ndev)
 	return IS_ERR(ndev->scratch) ? PTR_ERR(no_free_ptr(ndev->scratch)) : 0;
 }
 
-static void npu_free_rom(void *rom)
+static void npu_free_rom(struct drm_device *drm, void *rom)
 {
 	kvfree(rom);
 }
@@ -407,7 +402,7 @@ static int npu_read_rom(struct npu_device *ndev)
 	for (u32 i = 0; i < words; i++)
 		rom[i] = cpu_to_le32(npu_read(ndev, NPU_ROM_OFFSET + i * sizeof(*rom)));
 	ndev->rom = rom;
-	return devm_add_action_or_reset(&ndev->pdev->dev, npu_free_rom, rom);
+	return drmm_add_action_or_reset(&ndev->drm, npu_free_rom, rom);
 }
 
 static int npu_init_hardware(struct npu_device *ndev)
@@ -470,8 +465,13 @@ static int npu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	ret = npu_pm_init(ndev);
 	if (ret)
 		return ret;
-	/* Without firmware the node exists and says why; a good file can be loaded later. */
+	/*
+	 * Without firmware the node exists and says why; a good file can be loaded later.  A reset
+	 * that this makes necessary comes afterwards.
+	 */
+	down_write(&ndev->recovery.lock);
 	npu_fw_restart(ndev, true, &refused);
+	npu_recovery_unlock(ndev);
 	npu_debugfs_init(ndev);
 	ret = drm_dev_register(&ndev->drm, 0);
 	if (ret) {
@@ -507,19 +507,28 @@ static void npu_kill_queues(struct npu_device *ndev)
 	mutex_unlock(&ndev->open_lock);
 }
 
-static void npu_remove(struct pci_dev *pdev)
+/* Nobody begins anything with it from here on, and who waits for it leaves. */
+static void npu_leave(struct npu_device *ndev)
 {
-	struct npu_device *ndev = pci_get_drvdata(pdev);
-
 	/*
 	 * Files that are closed from here on cannot stop the device: what it uses is kept until it
 	 * has been reset.  By us: one that is going on may still bring contexts back.
 	 */
 	set_bit(NPU_STATE_LEAVING, &ndev->state);
-	/* Sleepers leave first: the unplug waits for calls that are inside. */
+	/* Pairs with npu_check_alive(). */
 	smp_store_release(&ndev->gone, true);
 	npu_wake_all(ndev);
+}
+
+static void npu_remove(struct pci_dev *pdev)
+{
+	struct npu_device *ndev = pci_get_drvdata(pdev);
+
+	/* Sleepers leave first: the unplug waits for calls that are inside. */
+	npu_leave(ndev);
 	drm_dev_unplug(&ndev->drm);
+	/* An error of the bus may have paused it: page faults end now, with SIGBUS. */
+	npu_unpause(ndev);
 	npu_hwmon_fini(ndev);
 
 	/* From here on nobody but us touches it; stop it, then take its view of memory away. */
@@ -545,7 +554,9 @@ static void npu_shutdown(struct pci_dev *pdev)
 {
 	struct npu_device *ndev = pci_get_drvdata(pdev);
 
-	npu_irq_disable(ndev);
+	/* No reset may bring it back, either. */
+	npu_leave(ndev);
+	npu_stop_work(ndev);
 	pci_clear_master(pdev);
 }
 

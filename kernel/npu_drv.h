@@ -125,7 +125,7 @@ struct npu_vector {
 enum npu_state_bit {
 	NPU_STATE_FAILED, /* it does not do what it was told, and has not been reset since */
 	NPU_STATE_WEDGED, /* recovery has been given up; only root's reset is tried again */
-	NPU_STATE_LEAVING, /* remove() has begun, and has not stopped it yet */
+	NPU_STATE_LEAVING, /* remove() or shutdown() has begun, and has not stopped it yet */
 };
 
 #define NPU_RECOVERY_WINDOW 16 /* resets whose time is kept */
@@ -194,7 +194,7 @@ struct npu_device {
 
 	/*
 	 * enum npu_state_bit: set by whoever sees it fail; cleared by a reset, under recovery.lock.
-	 * LEAVING belongs to remove().
+	 * LEAVING belongs to remove() and shutdown().
 	 */
 	unsigned long state;
 	struct npu_recovery recovery;
@@ -204,7 +204,7 @@ struct npu_device {
 	void *fw_image; /* the package that runs, for recovery; under fw_lock */
 	size_t fw_bytes;
 	struct npu_bo *scratch; /* a host page: the status page of parked queues */
-	bool gone; /* remove() has begun; written by remove() only */
+	bool gone; /* remove() or shutdown() has begun; only they write it */
 
 	struct work_struct fw_work; /* firmware events and state changes */
 	atomic_t fw_faults; /* faults of queues that the firmware told of; fw_wq is woken */

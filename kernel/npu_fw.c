@@ -137,8 +137,10 @@ static void npu_fw_set_tables(struct npu_device *ndev)
 static void npu_fw_reject(struct npu_device *ndev)
 {
 	/* Nobody waits for what it did not answer.  A device that is leaving is its remover's. */
-	if (!READ_ONCE(ndev->gone) && !npu_reset(ndev))
-		npu_reset_done(ndev);
+	if (READ_ONCE(ndev->gone) || npu_reset(ndev))
+		return;
+	npu_reset_done(ndev);
+	xchg(&ndev->recovery.reason, NULL);
 }
 
 static int npu_fw_start(struct npu_device *ndev, const void *package, size_t bytes)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Plays the bus for driver-bus-test in the guest: injects errors when it asks for them.  Prints TAP."""
+"""bus.py [ARGUMENT]: plays the bus for driver-bus-test in the guest: injects errors when it asks for them.  Prints TAP."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ def main():
     with tempfile.TemporaryDirectory() as directory:
         qmp = os.path.join(directory, "qmp")
         vm = subprocess.Popen([migrate.RUN, "--timeout", str(LIMIT), "--boot-timeout", str(LIMIT), "--qmp", qmp, "--exec",
-                               "driver-bus-test"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+                               " ".join(["driver-bus-test", *sys.argv[1:]])], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
         monitor = None
         for line in vm.stdout:
             if line.startswith("@ "):

@@ -3,7 +3,10 @@
 // Errors that the bus reports while contexts work, and a reset.  tests/vm/bus.py plays the bus: a line "@ COMMAND" asks
 // it for something, and what the guest sees of it says when it has happened.
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../tap.h"
@@ -106,16 +109,46 @@ static void test_fatal_error(void) {
   ok(logged_soon("npu.*goes on after a bus error\\|npu.*the device is wedged", 2), "it goes on or gives up");
   workers_end(w, kWorkers);
   int strange = 0;
-  for (int i = 0; i < kWorkers; ++i) strange += w[i].error ? w[i].error != ENODEV && w[i].error != EIO : w[i].wrong != 0;
+  for (int i = 0; i < kWorkers; ++i)
+    strange += w[i].error ? w[i].error != ENODEV && w[i].error != EIO : w[i].wrong != 0;
   is_equal(strange, 0, "workers go on without a wrong bit, or end with an error that says why");
+}
+
+// The driver is taken away between an error and the reset of the slot: who touches the device's memory gets SIGBUS.
+static void test_unbind(void) {
+  char target[PATH_MAX];
+  int status = 0;
+  pid_t ended = 0;
+  if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
+  struct context c = context_new();
+  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_DEVICE);
+  const pid_t child = fork();
+  if (child == 0)
+    for (;;) (void)*(volatile uint64_t*)b.map;
+  ask("aer DLP");
+  ok(logged_soon("npu.*the bus reports an error", 1), "the driver hears of a fatal error");
+  const char* bdf = strrchr(target, '/') + 1;
+  const int fd = open("/sys/bus/pci/drivers/npu/unbind", O_WRONLY);
+  is_errno(fd < 0 || write(fd, bdf, strlen(bdf)) < 0 ? -1 : 0, 0, "the driver is unbound");
+  close(fd);
+  for (const uint64_t end = seconds_from_now(60); !ended && now_ns() < end; poll(NULL, 0, 20))
+    ended = waitpid(child, &status, WNOHANG);
+  ok(ended == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS,
+     "a process that reads its memory gets SIGBUS");
+  kill(child, SIGKILL);
 }
 
 static void no_complaints(void) {
   is_equal(logged("WARNING: \\|BUG: \\|Call Trace\\|blocked for more"), 0, "the kernel has not complained");
 }
 
-int main(void) {
+int main(int argc, char** argv) {
   if (errors("aer_dev_fatal", "DLP") < 0) bail("the kernel does not watch for errors of this device");
+  if (argc > 1 && strcmp(argv[1], "unbind") == 0) {
+    test_unbind();
+    no_complaints();
+    return tap_done();
+  }
   test_mild_errors();
   check_works("new contexts work, and not a bit is wrong");
   test_fatal_error();

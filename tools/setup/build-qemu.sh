@@ -129,8 +129,8 @@ compile() { # TREE
 
 main() {
   case ${1:-} in
-  --fetch) fetch "$2" "$3" && return ;;
-  --compile) compile "$2" && return ;;
+  --fetch) fetch "$2" "$3"; return ;;
+  --compile) compile "$2"; return ;;
   esac
   local version key source out
   version=$(source_version)

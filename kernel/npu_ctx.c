@@ -97,10 +97,17 @@ void npu_ctx_write_desc(struct npu_ctx *ctx)
 	wmb();
 }
 
-/* The next store of a fence or read index makes an interrupt.  Look at the values afterwards. */
+/*
+ * The next store of a fence or read index makes an interrupt, for this CPU.  Look at the values
+ * afterwards.
+ */
 void npu_ctx_arm(struct npu_ctx *ctx)
 {
-	writel(1, &npu_ctx_desc(ctx)->irq_arm);
+	u32 vector = npu_irq_local_vector(ctx->ndev);
+
+	/* Before the device can see the word, which writel() takes care of. */
+	set_bit(vector, ctx->armed);
+	writel(vector, &npu_ctx_desc(ctx)->irq_arm);
 	/* The arm word is in memory before a value is read; pairs with the device's barrier. */
 	mb();
 }

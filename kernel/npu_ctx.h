@@ -15,6 +15,8 @@
  * @id: number on the device
  * @node: in npu_device.ctx_list
  * @wq: whoever waits for a fence of this context, or for a queue's fault
+ * @armed: vectors that a sleeper has asked for since they last came; atomic bits
+ * @spin_ns: how long a wait looks before it sleeps; any waiter writes it, see npu_wait.c
  * @vm: address space
  * @bounds: bounds table, device memory
  * @faults: fault ring, host memory
@@ -44,6 +46,8 @@ struct npu_ctx {
 	u32 id;
 	struct list_head node;
 	wait_queue_head_t wq;
+	DECLARE_BITMAP(armed, NPU_NUM_VECTORS);
+	u32 spin_ns;
 	struct npu_vm *vm;
 	struct npu_bo *bounds;
 	struct npu_bo *faults;

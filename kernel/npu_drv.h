@@ -381,6 +381,7 @@ void npu_irq_disable(struct npu_device *ndev);
 void npu_wake_all(struct npu_device *ndev);
 void npu_signal_faults(struct npu_device *ndev);
 u32 npu_irq_fence_vector(struct npu_device *ndev, u32 ctx_id);
+u32 npu_irq_local_vector(struct npu_device *ndev);
 
 /* npu_coredump.c */
 void npu_coredump(struct npu_device *ndev, const char *reason, u32 queue);

@@ -87,7 +87,7 @@ static irqreturn_t npu_irq_error(int irq, void *data)
 	return IRQ_HANDLED;
 }
 
-/* The vector on which the fences of a context come. */
+/* The vector on which a context hears of faults, and of fences when none was asked for. */
 u32 npu_irq_fence_vector(struct npu_device *ndev, u32 ctx_id)
 {
 	return NPU_IRQ_FENCE0 + ctx_id % (ndev->num_vectors - NPU_IRQ_FENCE0);
@@ -101,12 +101,23 @@ static irqreturn_t npu_irq_fence(int irq, void *data)
 
 	spin_lock(&ndev->ctx_lock);
 	list_for_each_entry(ctx, &ndev->ctx_list, node)
-		if (npu_irq_fence_vector(ndev, ctx->id) == vector->number) {
+		/* Cleared first: who is armed from here on is woken by the next one. */
+		if (test_and_clear_bit(vector->number, ctx->armed) ||
+		    npu_irq_fence_vector(ndev, ctx->id) == vector->number) {
 			wake_up_all(&ctx->wq);
 			npu_sync_look(ctx);
 		}
 	spin_unlock(&ndev->ctx_lock);
 	return IRQ_HANDLED;
+}
+
+/*
+ * The vector that interrupts this CPU, so that a sleeper is woken where it lay
+ * down and no second CPU has to be told.
+ */
+u32 npu_irq_local_vector(struct npu_device *ndev)
+{
+	return NPU_IRQ_FENCE0 + raw_smp_processor_id() % (ndev->num_vectors - NPU_IRQ_FENCE0);
 }
 
 /* Everybody looks again: the device is lost, or a queue has faulted. */
@@ -144,10 +155,32 @@ static void npu_irq_free_vectors(void *data)
 	pci_free_irq_vectors(data);
 }
 
+static void npu_irq_forget_cpu(void *data)
+{
+	irq_set_affinity_and_hint((unsigned long)data, NULL);
+}
+
+/*
+ * One CPU for each vector of fences.  Not managed by the core: when a CPU goes
+ * offline, its vector moves on, and who sleeps is woken from elsewhere.
+ */
+static int npu_irq_choose_cpu(struct npu_device *ndev, u32 number, unsigned int irq)
+{
+	u32 cpu = number - NPU_IRQ_FENCE0;
+
+	if (cpu >= nr_cpu_ids || !cpu_online(cpu))
+		return 0;
+	/* Where that is refused, sleepers are woken from wherever the interrupt comes. */
+	irq_set_affinity_and_hint(irq, cpumask_of(cpu));
+	return devm_add_action_or_reset(&ndev->pdev->dev, npu_irq_forget_cpu,
+					(void *)(unsigned long)irq);
+}
+
 static int npu_irq_request(struct npu_device *ndev, u32 number)
 {
 	struct device *dev = &ndev->pdev->dev;
 	int irq = pci_irq_vector(ndev->pdev, number);
+	int ret;
 
 	if (irq < 0)
 		return irq;
@@ -155,7 +188,8 @@ static int npu_irq_request(struct npu_device *ndev, u32 number)
 		return devm_request_irq(dev, irq, npu_irq_admin, 0, "npu-admin", ndev);
 	if (number == NPU_IRQ_ERROR)
 		return devm_request_irq(dev, irq, npu_irq_error, 0, "npu-error", ndev);
-	return devm_request_irq(dev, irq, npu_irq_fence, 0, "npu-fence", &ndev->vectors[number]);
+	ret = devm_request_irq(dev, irq, npu_irq_fence, 0, "npu-fence", &ndev->vectors[number]);
+	return ret ? ret : npu_irq_choose_cpu(ndev, number, irq);
 }
 
 int npu_irq_init(struct npu_device *ndev)

@@ -3,11 +3,17 @@
  * Sleeping on a fence.
  *
  * A polled launch must not cost an interrupt, so the device raises one only for
- * a context whose arm word is 1, and takes it back to 0 as it does.  The waiter
+ * a context whose arm word is set, and takes it back to 0 as it does.  The waiter
  * arms, and then looks again: either it sees the value, or the device, which
  * stores the value before it looks at the arm word, sees the arm word.
+ *
+ * Falling asleep and being woken takes many times as long as a short launch.  So
+ * a waiter looks for a while before it arms, as halt polling of KVM and hybrid
+ * polling of block devices do: at most wait_spin_us, only while nobody else wants
+ * the CPU, and less and less in a context whose waits turn out to be long.
  */
 #include <linux/hrtimer.h>
+#include <linux/moduleparam.h>
 #include <linux/sched/signal.h>
 
 #include "npu_ctx.h"
@@ -17,6 +23,15 @@
 
 /* Sleepers look up so often, so that a lost interrupt costs time and not a process. */
 #define NPU_LOOK_UP_NS NSEC_PER_SEC
+
+/* A wait that is longer than so many spins is not worth one; so no more than this is wasted. */
+#define NPU_SPIN_WORTH 40
+/* A spin that has shrunk below this is none. */
+#define NPU_SPIN_MIN_NS 1000
+
+static unsigned int wait_spin_us = 25;
+module_param(wait_spin_us, uint, 0644);
+MODULE_PARM_DESC(wait_spin_us, "microseconds that a wait may look before it sleeps (0: never; at most 1000)");
 
 struct npu_waiter {
 	struct npu_ctx *ctx;
@@ -132,13 +147,52 @@ static int npu_wait_sleep(struct npu_waiter *w)
 	return ret;
 }
 
+static u64 npu_wait_spin_limit(void)
+{
+	return min(READ_ONCE(wait_spin_us), 1000u) * (u64)NSEC_PER_USEC;
+}
+
+/* Looks without sleeping, for as long as has been worth it in this context. */
+static int npu_wait_spin(struct npu_waiter *w, u64 start)
+{
+	u64 end = min3(start + READ_ONCE(w->ctx->spin_ns), start + npu_wait_spin_limit(),
+		       (u64)w->args->timeout_ns);
+	int ret = 0;
+
+	while (!ret && ktime_get_ns() < end && !need_resched() && !signal_pending(current)) {
+		cpu_relax();
+		ret = npu_wait_look(w);
+	}
+	return ret;
+}
+
+/* A wait has ended after ns: how long is the next to look?  Racing waiters lose nothing. */
+static void npu_wait_learn(struct npu_ctx *ctx, u64 ns)
+{
+	u64 limit = npu_wait_spin_limit();
+	u32 spin = READ_ONCE(ctx->spin_ns);
+
+	if (ns <= limit * NPU_SPIN_WORTH)
+		spin = limit;
+	else
+		spin = spin / 2 >= NPU_SPIN_MIN_NS ? spin / 2 : 0;
+	WRITE_ONCE(ctx->spin_ns, spin);
+}
+
 static int npu_wait_run(struct npu_waiter *w)
 {
+	u64 start = ktime_get_ns();
 	int ret = npu_wait_look(w);
 
+	if (ret)
+		return ret > 0 ? 0 : ret;
+	/* A deadline that has passed asks without sleeping. */
+	if (w->args->timeout_ns <= (s64)start)
+		return -ETIME;
+	ret = npu_wait_spin(w, start);
 	if (!ret)
-		/* A deadline that has passed asks without sleeping. */
-		ret = w->args->timeout_ns <= ktime_to_ns(ktime_get()) ? -ETIME : npu_wait_sleep(w);
+		ret = npu_wait_sleep(w);
+	npu_wait_learn(w->ctx, ktime_get_ns() - start);
 	return ret > 0 ? 0 : ret;
 }
 

@@ -109,8 +109,10 @@ struct npu_ctx_desc {
 	uint64_t bounds_addr;    /* offset in device memory; 0: no bounds table, every tagged access faults */
 	uint32_t bounds_entries;
 	/*
-	 * Set to 1 by the kernel before it sleeps on a fence value; after every fence store the device does a full
-	 * barrier, exchanges this word with 0 and raises irq_vector if it was 1.  So a polled launch makes no interrupt.
+	 * Set by the kernel before it sleeps on a fence value: to 1, or to the vector that it wants (from NPU_IRQ_FENCE0),
+	 * so that the interrupt goes to the processor that sleeps.  After every fence store the device does a full barrier,
+	 * exchanges this word with 0 and, if it was not 0, raises that vector; for 1 and what is no such vector irq_vector.
+	 * So a polled launch makes no interrupt.
 	 */
 	uint32_t irq_arm;
 	uint64_t fault_ring;     /* bus address of struct npu_fault_ring, page aligned; 0: records are counted as dropped */

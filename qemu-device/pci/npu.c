@@ -5,7 +5,6 @@
  * in npu_host.c.
  */
 #include "npu.h"
-#include "qemu/host-utils.h"
 #include "qom/object.h"
 #include "trace.h"
 
@@ -77,43 +76,6 @@ static const MemoryRegionOps npu_regs_ops = {
     .impl = {.min_access_size = 1, .max_access_size = 8, .unaligned = false},
 };
 
-/* An AER message for the root port, as far as the guest has asked for any. */
-static void npu_report_link_error(NpuState *s, bool uncorrected)
-{
-    PCIEAERErr error = {
-        .status = uncorrected ? PCI_ERR_UNC_COMP_TIME : PCI_ERR_COR_REP_TIMER,
-        .flags = uncorrected ? 0 : PCIE_AER_ERR_IS_CORRECTABLE,
-        .source_id = pci_requester_id(PCI_DEVICE(s)),
-    };
-
-    trace_npu_link_error(s->name, uncorrected);
-    pcie_aer_inject_error(PCI_DEVICE(s), &error);
-}
-
-/* The bottom half that carries interrupts and errors from the model's threads to the guest. */
-static void npu_irq_bh(void *opaque)
-{
-    NpuState *s = opaque;
-    uint32_t corrected = qatomic_xchg(&s->link_corrected, 0);
-    uint32_t uncorrected = qatomic_xchg(&s->link_uncorrected, 0);
-    /* Taken before they are raised: what comes in between is raised again, never lost. */
-    uint64_t vectors = qatomic_xchg(&s->pending, 0);
-
-    if (corrected) {
-        npu_report_link_error(s, false);
-    }
-    if (uncorrected) {
-        npu_report_link_error(s, true);
-    }
-    while (vectors) {
-        unsigned vector = ctz64(vectors);
-
-        vectors &= vectors - 1;
-        trace_npu_msix_notify(s->name, vector);
-        msix_notify(PCI_DEVICE(s), vector);
-    }
-}
-
 static void npu_pause_model(NpuState *s)
 {
     s->api->pause(s->model);
@@ -134,7 +96,7 @@ static void npu_update_run_state(NpuState *s, bool machine_runs)
     if (pause) {
         npu_wait_for_model(s, npu_pause_model);
         /* What the model raised before belongs before the pause, and into a snapshot's guest. */
-        npu_irq_bh(s);
+        npu_irq_flush(s);
     } else {
         s->api->resume(s->model);
     }
@@ -204,10 +166,7 @@ static void npu_reset_hold(NPU_RESET_HOLD_ARGS)
     }
     s->touched = s->touched && flr;
     /* The model is quiet: what it raised before belongs to the life that has ended. */
-    qatomic_set(&s->pending, 0);
-    qatomic_set(&s->link_corrected, 0);
-    qatomic_set(&s->link_uncorrected, 0);
-    qemu_bh_cancel(s->irq_bh);
+    npu_irq_forget(s);
     pci_set_word(dev->config + NPU_CAP_PM + PCI_PM_CTRL, PCI_PM_CTRL_NO_SOFT_RESET);
     npu_power_changed(s);
 }
@@ -366,10 +325,7 @@ static void npu_exit(PCIDevice *dev)
     npu_destroy_model(s);
     npu_state_drop(s);
     npu_calls_exit(s);
-    if (s->irq_bh) {
-        qemu_bh_delete(s->irq_bh);
-        s->irq_bh = NULL;
-    }
+    npu_irq_exit(s);
     if (msix_present(dev)) {
         msix_uninit_exclusive_bar(dev);
     }
@@ -397,7 +353,7 @@ static void npu_realize(PCIDevice *dev, Error **errp)
         return;
     }
     s->name = g_strdup(DEVICE(dev)->id ?: TYPE_NPU);
-    s->irq_bh = qemu_bh_new(npu_irq_bh, s);
+    npu_irq_init(s);
     npu_calls_init(s);
     if (!npu_init_bars(s, errp) || !npu_init_capabilities(s, errp) || !npu_create_model(s, errp)) {
         npu_exit(dev);

@@ -7,8 +7,9 @@
  * Locks.  Everything that changes the model's life (realize, reset, pause, resume, exit) happens
  * under QEMU's big lock, and waits for the model's threads with that lock held.  That cannot
  * deadlock, because no host operation ever takes the big lock: DMA is refused when it would hit
- * anything but RAM, and interrupts go through a bottom half.  Behind an IOMMU host operations need
- * the big lock, so whoever holds it carries them out (npu_calls.c).
+ * anything but RAM, and interrupts are handed to a thread that has the lock anyway (npu_irq.c).
+ * Behind an IOMMU host operations need the big lock, so whoever holds it carries them out
+ * (npu_calls.c).
  */
 #ifndef HW_NPU_H
 #define HW_NPU_H
@@ -50,9 +51,10 @@ struct NpuState {
     VMChangeStateEntry *vm_state;
     QLIST_ENTRY(NpuState) next;
 
-    /* Vectors to be raised: any thread sets a bit and schedules the bottom half, which takes all.
-     */
+    /* Vectors to be raised: any thread sets a bit, and has somebody take all; see npu_irq.c. */
     uint64_t pending;
+    bool irq_watched; /* irq_watch is armed, or runs; any thread */
+    QEMUTimer *irq_watch;
     /* Link errors that are to be reported likewise.  Registers count them; a message tells that
      * there are some. */
     uint32_t link_corrected;
@@ -98,6 +100,17 @@ void npu_wait_for_model(NpuState *s, void (*what)(NpuState *s));
 void npu_calls_look(NpuState *s);
 void npu_calls_init(NpuState *s);
 void npu_calls_exit(NpuState *s);
+
+/*
+ * npu_irq.c: interrupts and link errors on their way to the guest.  Raising is for any thread, the
+ * rest under the big lock.
+ */
+void npu_irq_init(NpuState *s);
+void npu_irq_exit(NpuState *s);
+void npu_irq_forget(NpuState *s);
+void npu_irq_flush(NpuState *s);
+void npu_irq_raise(NpuState *s, unsigned vector);
+void npu_irq_link_error(NpuState *s, bool uncorrected);
 
 /* npu.c: the function may have gone to another power state. */
 void npu_power_changed(NpuState *s);

@@ -25,11 +25,17 @@
 #else
 #include "hw/qdev-properties.h"
 #endif
+#include "hw/core/cpu.h"
 #include "migration/vmstate.h"
 #if __has_include("system/runstate.h")
 #include "system/runstate.h"
 #else
 #include "sysemu/runstate.h"
+#endif
+#if __has_include("system/tcg.h")
+#include "system/tcg.h"
+#else
+#include "sysemu/tcg.h"
 #endif
 
 #define NPU_QEMU_VERSION (QEMU_VERSION_MAJOR * 100 + QEMU_VERSION_MINOR)

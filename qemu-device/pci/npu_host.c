@@ -238,9 +238,9 @@ static void npu_msix(void *opaque, unsigned vector)
                       s->name, vector, NPU_NUM_VECTORS);
         return;
     }
+    npu_thread_enter();
     trace_npu_msix(s->name, vector);
-    qatomic_or(&s->pending, 1ull << vector);
-    qemu_bh_schedule(s->irq_bh);
+    npu_irq_raise(s, vector);
 }
 
 static void npu_log(void *opaque, enum npu_model_log level, const char *line)
@@ -269,10 +269,7 @@ static void npu_trace(void *opaque, const char *event, uint64_t a, uint64_t b, u
 
 static void npu_link_error(void *opaque, int uncorrected)
 {
-    NpuState *s = opaque;
-
-    qatomic_inc(uncorrected ? &s->link_uncorrected : &s->link_corrected);
-    qemu_bh_schedule(s->irq_bh);
+    npu_irq_link_error(opaque, uncorrected);
 }
 
 const struct npu_model_host_ops npu_host_ops = {

@@ -52,10 +52,9 @@ static void npu_report_link_error(NpuState *s, bool uncorrected)
     pcie_aer_inject_error(PCI_DEVICE(s), &error);
 }
 
-static void npu_irq_bh(void *opaque)
+/* All that has been raised so far. */
+void npu_irq_flush(NpuState *s)
 {
-    NpuState *s = opaque;
-
     if (qatomic_xchg(&s->link_corrected, 0)) {
         npu_report_link_error(s, false);
     }
@@ -63,6 +62,11 @@ static void npu_irq_bh(void *opaque)
         npu_report_link_error(s, true);
     }
     npu_irq_deliver(s);
+}
+
+static void npu_irq_bh(void *opaque)
+{
+    npu_irq_flush(opaque);
 }
 
 static void npu_irq_watch(void *opaque)

@@ -260,8 +260,11 @@ bool Dispatcher::StoreRptr(Slot& slot) {
 void Dispatcher::RaiseFence(const Context& context) {
   auto* word = reinterpret_cast<uint32_t*>(platform_.vram + context.irq_arm_offset);
   FullFence();
-  if (__atomic_load_n(word, __ATOMIC_SEQ_CST) != 1) return;
-  if (__atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) == 1) bus_.RaiseMsix(context.space.desc().irq_vector);
+  if (__atomic_load_n(word, __ATOMIC_SEQ_CST) == 0) return;
+  const uint32_t armed = __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST);
+  if (armed == 0) return;  // another slot of the context was first
+  const bool named = armed >= NPU_IRQ_FENCE0 && armed < NPU_NUM_VECTORS;
+  bus_.RaiseMsix(named ? armed : context.space.desc().irq_vector);
 }
 
 // Somebody may wait for what this slot has just stored: the word *stored, or with nullptr anything.  Slots look again

@@ -4,6 +4,7 @@
 // and the interrupt protocol.
 #include <cstring>
 #include <functional>
+#include <vector>
 
 #include "core/timing.h"
 #include "suite.h"
@@ -415,12 +416,35 @@ void FenceInterrupt(void** state) {
   }
 }
 
+// The arm word names the vector; what is none is the context's own.
+void FenceVectorByName(void** state) {
+  OneQueue r(state);
+  auto* arm =
+      reinterpret_cast<uint32_t*>(r.vram() + rig::kCtxTable + sizeof(npu_ctx_desc) + offsetof(npu_ctx_desc, irq_arm));
+  const uint32_t own = r.FenceVector();
+  const uint32_t words[] = {1,       NPU_IRQ_FENCE0,  NPU_NUM_VECTORS - 1,   own,
+                            own + 1, NPU_NUM_VECTORS, NPU_NUM_VECTORS + own, ~0u};
+  uint64_t value = 0;
+  for (uint32_t word : words) {
+    const uint32_t vector = word >= NPU_IRQ_FENCE0 && word < NPU_NUM_VECTORS ? word : own;
+    std::vector<uint32_t> before;
+    for (uint32_t i = 0; i < NPU_NUM_VECTORS; ++i) before.push_back(r.irqs(i));
+    __atomic_store_n(arm, word, __ATOMIC_SEQ_CST);
+    r.Submit(5, Signal(Dev(kFence), ++value));
+    assert_true(r.Done(5));
+    assert_true(r.SlotIs(0, NPU_SLOT_IDLE));
+    assert_int_equal(__atomic_load_n(arm, __ATOMIC_SEQ_CST), 0);
+    for (uint32_t i = NPU_IRQ_FENCE0; i < NPU_NUM_VECTORS; ++i)
+      assert_int_equal(r.irqs(i) - before[i], i == vector ? 1 : 0);
+  }
+}
+
 }  // namespace
 
 int main() {
   const CMUnitTest tests[] = {NPU_CASE(InOrder),       NPU_CASE(CopiesAndFills), NPU_CASE(Waits),
                               NPU_CASE(PingPong),      NPU_CASE(Indirect),       NPU_CASE(Timestamp),
                               NPU_CASE(Malformed),     NPU_CASE(MemoryFaults),   NPU_CASE(Doorbells),
-                              NPU_CASE(BigCopyFaults), NPU_CASE(FenceInterrupt)};
+                              NPU_CASE(BigCopyFaults), NPU_CASE(FenceInterrupt), NPU_CASE(FenceVectorByName)};
   return cmocka_run_group_tests_name("device.packets", tests, nullptr, nullptr);
 }

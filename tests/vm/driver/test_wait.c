@@ -4,8 +4,11 @@
 #include "drv.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../tap.h"
@@ -179,17 +182,19 @@ static void test_queue_ends(void) {
   context_close(&r.context);
 }
 
-static unsigned long long fence_interrupts(void) {
+// Of all NPUs' fences since the guest's start, on one CPU, or on all (-1).
+static unsigned long long fence_interrupts(int cpu) {
   char line[4096];
   unsigned long long sum = 0;
   FILE* f = fopen("/proc/interrupts", "r");
   while (f && fgets(line, sizeof line, f)) {
     if (!strstr(line, "npu-fence")) continue;
     char* p = strchr(line, ':') + 1;
-    for (char* end;; p = end) {
+    char* end;
+    for (int column = 0;; ++column, p = end) {
       const unsigned long long n = strtoull(p, &end, 10);
       if (end == p) break;
-      sum += n;
+      if (cpu < 0 || column == cpu) sum += n;
     }
   }
   if (f) fclose(f);
@@ -200,7 +205,7 @@ static unsigned long long fence_interrupts(void) {
 static void test_polled_is_silent(void) {
   struct rig r;
   rig_open(&r, DRM_NPU_BO_HOST);
-  const unsigned long long before = fence_interrupts();
+  const unsigned long long before = fence_interrupts(-1);
   volatile uint64_t* fence = r.fence.map;
   for (uint64_t i = 1; i <= 200; ++i) {
     const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, i);
@@ -210,7 +215,7 @@ static void test_polled_is_silent(void) {
     while (*fence != i)
       if (now_ns() > end) bail("packet %llu is not done", (unsigned long long)i);
   }
-  is_equal(fence_interrupts() - before, 0, "200 polled packets make no interrupt");
+  is_equal(fence_interrupts(-1) - before, 0, "200 polled packets make no interrupt");
   struct sleeper s = {.rig = &r, .value = 1000};
   submit_gated(&r, 1000, 1000);
   pthread_create(&s.thread, NULL, sleep_for_value, &s);
@@ -218,9 +223,98 @@ static void test_polled_is_silent(void) {
   open_gate(&r, 1000);
   pthread_join(s.thread, NULL);
   is_equal(s.ret, 0, "a sleeper is woken");
-  const unsigned long long interrupts = fence_interrupts() - before;
+  const unsigned long long interrupts = fence_interrupts(-1) - before;
   ok(interrupts >= 1 && interrupts <= 2, "by an interrupt");
   rig_close(&r);
+}
+
+struct pinned_sleeper {
+  struct sleeper sleeper;
+  int cpu;
+  pid_t thread_id;  // set last
+};
+
+static void* sleep_on_cpu(void* arg) {
+  struct pinned_sleeper* p = arg;
+  cpu_set_t cpus;
+  CPU_ZERO(&cpus);
+  CPU_SET(p->cpu, &cpus);
+  if (sched_setaffinity(0, sizeof cpus, &cpus)) bail("CPU %d: %s", p->cpu, strerror(errno));
+  __atomic_store_n(&p->thread_id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
+  return sleep_for_value(&p->sleeper);
+}
+
+// Whether the thread sleeps in the kernel.
+static bool asleep(pid_t thread) {
+  char path[64], line[256] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+  FILE* f = fopen(path, "r");
+  const char* name_end = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
+  if (f) fclose(f);
+  return name_end && name_end[1] && name_end[2] == 'S';
+}
+
+static void sleep_once_on(struct rig* r, int cpu, uint64_t value) {
+  struct pinned_sleeper p = {.sleeper = {.rig = r, .value = value}, .cpu = cpu};
+  submit_gated(r, value, value);
+  pthread_create(&p.sleeper.thread, NULL, sleep_on_cpu, &p);
+  while (!__atomic_load_n(&p.thread_id, __ATOMIC_ACQUIRE) || !asleep(p.thread_id)) usleep(100);
+  open_gate(r, value);
+  pthread_join(p.sleeper.thread, NULL);
+  if (p.sleeper.ret) bail("a sleeper on CPU %d: %s", cpu, strerror(p.sleeper.error));
+}
+
+// The interrupt comes to the CPU on which the sleeper lay down.
+static void test_wakes_where_it_sleeps(void) {
+  struct rig r;
+  rig_open(&r, DRM_NPU_BO_HOST);
+  uint64_t value = 0;
+  const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+  for (int cpu = 0; cpu < cpus && cpu < 4; ++cpu) {
+    // The kernel moves a vector to its CPU when it comes for the first time.
+    for (int i = 0; i < 4; ++i) sleep_once_on(&r, cpu, ++value);
+    const unsigned long long before = fence_interrupts(cpu);
+    for (int i = 0; i < 4; ++i) sleep_once_on(&r, cpu, ++value);
+    ok(fence_interrupts(cpu) - before >= 4, "four sleeps on CPU %d are ended by interrupts of CPU %d", cpu, cpu);
+  }
+  rig_close(&r);
+}
+
+#define SPIN "/sys/module/npu/parameters/wait_spin_us"
+
+static void set_spin(unsigned us) {
+  FILE* f = fopen(SPIN, "w");
+  if (!f || fprintf(f, "%u", us) < 0 || fclose(f)) bail(SPIN ": %s", strerror(errno));
+}
+
+static uint64_t thread_cpu_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+// Waiters look a while before they sleep: not at all, or as long as may be, all see the value, and long waits sleep.
+static void test_spin(void) {
+  enum { kRounds = 100, kLong = 20 };
+  static const unsigned kSpins[] = {0, 25, 1000, 4000000000};
+  for (unsigned i = 0; i < sizeof kSpins / sizeof *kSpins; ++i) {
+    struct rig r;
+    rig_open(&r, DRM_NPU_BO_HOST);
+    set_spin(kSpins[i]);
+    int failed = 0;
+    for (uint64_t n = 1; n <= kRounds; ++n) {
+      const struct npu_packet packet = packet_of(NPU_PKT_SIGNAL, r.fence_ptr, n);
+      put_packet(&r.queue, &packet);
+      ring_doorbell(&r.queue);
+      failed += wait_value(&r.fence, 0, n, NPU_WAIT_GE, 30000, r.queue.id) != 0;
+    }
+    ok(!failed, "short waits that may look for %u us see their values", kSpins[i]);
+    const uint64_t wall = now_ns(), used = thread_cpu_ns();
+    for (int n = 0; n < kLong; ++n) failed += wait_value(&r.fence, 0, 1000, NPU_WAIT_GE, 50, r.queue.id) == 0;
+    ok(!failed && (thread_cpu_ns() - used) * 2 < now_ns() - wall, "long ones sleep");
+    rig_close(&r);
+  }
+  set_spin(25);
 }
 
 int main(void) {
@@ -231,5 +325,7 @@ int main(void) {
   test_signals();
   test_queue_ends();
   test_polled_is_silent();
+  test_wakes_where_it_sleeps();
+  test_spin();
   return tap_done();
 }

@@ -76,11 +76,11 @@ tools/setup/step.sh "reports on purpose" build/logs/splat.log make -C "$kernel/h
 
 # For all that starts a VM from here on.  loglevel=8: warnings must reach the log.  kasan_multi_shot: the first report
 # does not hide the next.  Such a kernel is slow, on a busy machine very slow.
-export NPU_SLOWER=20
+export NPU_SLOWER=40
 export NPU_VM_ARGS="--kernel-dir '$kernel' --module '$NPU_ROOT/build/kernel-debug/npu.ko' --memory 2G \
   --append loglevel=8 --append kasan_multi_shot"
 rm -f "$boots"/console*.log
-check vm --title "In the VM, on a kernel that watches the driver" --logs "$logs" --slower "$NPU_SLOWER" --vm-timeout 1500 \
+check vm --title "In the VM, on a kernel that watches the driver" --logs "$logs" --slower "$NPU_SLOWER" --vm-timeout 900 \
   --only "$only" --vm-last "sh /npu/tests/vm/debug-guest.sh"
 judge suites
 judge_splat

@@ -19,7 +19,8 @@ run vm.glue tests/vm/qemu-glue.sh
 run vm.glue_fuzz tests/vm/glue-fuzz.sh
 run vm.sleep tests/vm/sleep.sh
 run vm.bus /usr/bin/python3 -B tests/vm/bus.py
-run vm.bus-unbind /usr/bin/python3 -B tests/vm/bus.py unbind
+run vm.bus-unbind /usr/bin/python3 -B tests/vm/bus.py driver-bus-test unbind
+run vm.pull /usr/bin/python3 -B tests/vm/bus.py driver-pull-test
 run vm.idle /usr/bin/python3 -B tests/vm/idle.py
 run vm.figures /usr/bin/python3 -B tests/vm/figures.py
 # The share suite once more, with the part that needs a second device.

@@ -87,4 +87,5 @@ judge_splat
 boot two-devices tools/vm/run --devices 2 --timeout 300 --exec driver-share-test
 boot firmware tests/vm/firmware-host.sh
 boot bus /usr/bin/python3 -B tests/vm/bus.py
+boot pull /usr/bin/python3 -B tests/vm/bus.py driver-pull-test
 check sum

@@ -48,6 +48,7 @@ class Monitor:
     """QEMU's monitor at a UNIX socket that comes into being with QEMU."""
 
     def __init__(self, path, process):
+        self.events = []  # that came while answers were awaited
         self.line = socket.socket(socket.AF_UNIX)
         self.line.settimeout(LIMIT)
         while self.line.connect_ex(path):
@@ -67,7 +68,20 @@ class Monitor:
                 return answer["return"]
             if "error" in answer:
                 raise RuntimeError(answer["error"]["desc"])
+            self.events.append(answer)
         raise RuntimeError("QEMU ended")
+
+    def event(self, name, **data):
+        """Takes the next event of that name with that data; waits for it."""
+        while True:
+            for event in self.events:
+                if event.get("event") == name and data.items() <= event["data"].items():
+                    self.events.remove(event)
+                    return
+            line = self.file.readline()
+            if not line:
+                raise RuntimeError("QEMU ended")
+            self.events.append(json.loads(line))
 
     def job(self, command, **arguments):
         """Runs a job to its end; its error, or an empty string."""

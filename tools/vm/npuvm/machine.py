@@ -149,6 +149,9 @@ class Machine:
             if "seed=" not in given:
                 properties.append(f"seed={index + 1}")
             args += ["-device", ",".join(["npu"] + properties + self.options.device)]
+        if not self.options.s3:
+            # The ports' own hotplug, as hardware has it: the board's needs a BIOS that sets it up.
+            args += ["-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"]
         return args
 
     def arguments(self, console, channels):

@@ -62,8 +62,9 @@ inline constexpr uint32_t kMaxDimension = 1u << 24;
 inline constexpr uint32_t kMaxWindow = 4096;  // of a window's side, and of a stride
 
 // Blocks for items that are dealt out evenly: all cores busy, and no block so long that another queue waits for it
-// forever.
-uint32_t BlocksFor(const DeviceFacts& device, uint64_t items);
+// forever, or the watchdog, which sees only blocks that end, takes it for hanging on a slow host.  work: of an item, in
+// multiply-accumulates.
+uint32_t BlocksFor(const DeviceFacts& device, uint64_t items, uint64_t work = 0);
 
 // The cycle model's constants as far as plans are compared by them.  Only the choice of tiles depends on them, never a
 // result.

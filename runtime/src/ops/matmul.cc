@@ -105,21 +105,34 @@ Plan MakePlan(const NpuMatmulArgs& a, const TypeFacts& type, const DeviceFacts& 
   return plan;
 }
 
+// Sizes of tiles.  Long ones are for products with a short side: rows that are moved in few pieces.
+constexpr uint32_t kSizes[] = {16, 32, 48, 64, 96, 128, 160, 192, 256, 320, 512, 1024, 2048};
+constexpr uint32_t kDepths[] = {32, 64, 128, 256, 512, 1024, 2048, 4096};
+
+// The plans of tiles of m x n: one for each depth that is any different and fits into local memory.
+void AddPlans(const NpuMatmulArgs& a, const TypeFacts& type, const DeviceFacts& device, uint32_t m, uint32_t n,
+              std::vector<Plan>* plans) {
+  for (const uint32_t ks : kDepths) {
+    const uint32_t k = std::min(ks, a.k);
+    if (SramNeeded(type, m, n, k) > device.sram_bytes) return;
+    plans->push_back(MakePlan(a, type, device, m, n, k));
+    if (k == a.k) return;
+  }
+}
+
 // The least traffic among the plans that are (nearly) the fastest: it is what other engines are disturbed by.
 void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs* a) {
-  constexpr uint32_t kSizes[] = {16, 32, 48, 64, 96, 128, 160, 192, 256, 320};
   std::vector<Plan> plans;
-  uint64_t fastest = UINT64_MAX;
-  for (uint32_t ms : kSizes) {
-    for (uint32_t ns : kSizes) {
-      for (uint32_t ks : {32u, 64u, 128u, 256u, 512u}) {
-        const uint32_t m = std::min(ms, a->m), n = std::min(ns, a->n), k = std::min(ks, a->k);
-        if (SramNeeded(type, m, n, k) > device.sram_bytes) continue;
-        plans.push_back(MakePlan(*a, type, device, m, n, k));
-        fastest = std::min(fastest, plans.back().cycles);
-      }
+  for (const uint32_t ms : kSizes) {
+    const uint32_t m = std::min(ms, a->m);
+    for (const uint32_t ns : kSizes) {
+      AddPlans(*a, type, device, m, std::min(ns, a->n), &plans);
+      if (ns >= a->n) break;
     }
+    if (ms >= a->m) break;
   }
+  uint64_t fastest = UINT64_MAX;
+  for (const Plan& p : plans) fastest = std::min(fastest, p.cycles);
   const Plan* best = nullptr;
   for (const Plan& p : plans) {
     if (p.cycles > fastest + fastest / 50) continue;
@@ -179,6 +192,7 @@ extern "C" npuError_t npuOpsMatmul(const npuOpsMatmulDesc* desc, const void* a_m
   a.b = Bits(b_matrix);
   a.bias = Bits(bias);
   a.d = Bits(d_matrix);
-  const npuDim3 grid = {BlocksFor(device, uint64_t{a.batch} * a.m_tiles * a.n_tiles), 1, 1};
+  const uint64_t work = uint64_t{a.m_tile} * a.n_tile * a.k;
+  const npuDim3 grid = {BlocksFor(device, uint64_t{a.batch} * a.m_tiles * a.n_tiles, work), 1, 1};
   return Launch(device, "matmul", KernelFor(type, desc->activation), grid, &a, sizeof a, stream);
 }

@@ -164,10 +164,11 @@ npuError_t CheckPointer(const char* operation, const char* name, const void* poi
   return npuSuccess;
 }
 
-uint32_t BlocksFor(const DeviceFacts& device, uint64_t items) {
-  constexpr uint64_t kItemsInBlock = 128;
+uint32_t BlocksFor(const DeviceFacts& device, uint64_t items, uint64_t work) {
+  constexpr uint64_t kItemsInBlock = 128, kWorkInBlock = uint64_t{1} << 31;
   if (items <= device.cores) return static_cast<uint32_t>(items);
-  const uint64_t rounds = DivUp(items, kItemsInBlock * device.cores);
+  const uint64_t most = std::clamp<uint64_t>(work ? kWorkInBlock / work : kItemsInBlock, 1, kItemsInBlock);
+  const uint64_t rounds = DivUp(items, most * device.cores);
   return static_cast<uint32_t>(std::min<uint64_t>(rounds * device.cores, 1u << 30));
 }
 

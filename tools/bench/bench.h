@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <ctime>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@ struct Row {
   double peer_value = 0;
   bool larger_is_better = true;
   std::string note;
+  double cpu_ratio = 0;    // as the ratio to the peer, but of CPU time, which other load leaves alone; 0: not measured
+  double cpu_seconds = 0;  // ours, of one run
 };
 
 using Rows = std::vector<Row>;
@@ -32,6 +35,13 @@ struct Options {
 
 inline double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Of all threads of this process.
+inline double CpuSeconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return double(t.tv_sec) + double(t.tv_nsec) / 1e9;
 }
 
 double Median(std::vector<double> samples);
@@ -56,5 +66,6 @@ void BenchCpuTime(Rows* rows);                        // CPU time of three kinds
 void BenchScalar(Rows* rows);                         // instructions a second of a compute core's hart
 void BenchRoofline(Rows* rows);  // matmul shapes in device cycles: utilisation and what bounds them
 void BenchMatmul(Rows* rows);    // against host BLAS, and in device cycles against the modelled peak
+void BenchScaling(Rows* rows);   // one product a type, with as many threads as there are; tests/bench/scaling.py
 
 }  // namespace npu::bench

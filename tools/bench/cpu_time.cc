@@ -2,8 +2,6 @@
 //
 // CPU time of three kinds of work on the simulated device: matrices, scalar instructions, and pipe operations that are
 // as small as they get.  tests/bench/cycle_model.py compares it with that of a model that counts no cycles.
-#include <ctime>
-
 #include "bench.h"
 #include "npu.h"
 #include "npu_ops.h"
@@ -13,20 +11,14 @@ namespace {
 
 constexpr int kSamples = 7;
 
-double CpuMs() {
-  timespec t;
-  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-  return double(t.tv_sec) * 1e3 + double(t.tv_nsec) / 1e6;
-}
-
 // The least of the samples: what disturbs them only adds.
 Row CpuTime(const char* name, const std::function<void()>& work) {
   double least = 0;
   for (int i = 0; i < kSamples + 1; i++) {  // the first one warms up
-    const double start = CpuMs();
+    const double start = CpuSeconds();
     work();
     BENCH_CHECK(npuStreamSynchronize(nullptr));
-    const double spent = CpuMs() - start;
+    const double spent = (CpuSeconds() - start) * 1e3;
     if (i == 1 || (i > 1 && spent < least)) least = spent;
   }
   return {.name = name, .value = least, .unit = "ms", .larger_is_better = false, .note = "CPU time"};

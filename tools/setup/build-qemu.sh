@@ -65,7 +65,8 @@ report_errors() { # TREE
     sed -i 's/^static int pcie_aer_inject_error(/int pcie_aer_inject_error(/' "$source"
     sed -i 's/^void pcie_aer_exit(.*/&\nint pcie_aer_inject_error(PCIDevice *dev, const PCIEAERErr *err);/' "$header"
   fi
-  if grep -q 'if (!(pcie_aer_msg_is_uncor(msg) &&' "$source"; then
+  # The old condition asks for SERR alone.
+  if grep -A1 'if (!(pcie_aer_msg_is_uncor(msg) &&' "$source" | grep -q 'PCI_COMMAND_SERR))) {'; then
     # The condition loses its negation, and its block goes on to the end of what it is about.
     sed -i '/^pcie_aer_msg_alldev/,/^}/ {
       s/if (!(pcie_aer_msg_is_uncor(msg) &&/if ((pcie_aer_msg_is_uncor(msg) \&\&/

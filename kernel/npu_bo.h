@@ -43,6 +43,7 @@ struct npu_run {
  * @pages: host pages
  * @sgt: DMA mapping of @pages
  * @mm: whose @pages are pinned, charged with them; or NULL
+ * @user: likewise, the user
  * @mapped: @sgt is mapped; cleared under npu_device.bo_lock when the device is removed
  * @runs: device addresses, in order
  * @num_runs: entries of @runs
@@ -64,6 +65,7 @@ struct npu_bo {
 	struct list_head blocks;
 	struct page **pages;
 	struct mm_struct *mm;
+	struct user_struct *user;
 	struct sg_table sgt;
 	bool mapped;
 	struct npu_run *runs;

@@ -4,13 +4,16 @@
  *
  * The pages are pinned for as long as the buffer lives, which is as long as the
  * device may reach them.  They are charged to the address space they were taken
- * from as locked memory (VmPin, RLIMIT_MEMLOCK); that needs no lock, so that
- * the charge can be taken back wherever a buffer happens to end.
+ * from (VmPin) and, as io_uring and perf do it, to the user as locked memory: a
+ * limit for each process would be none for who makes many.  That needs no lock,
+ * so that the charge can be taken back wherever a buffer happens to end.
  */
 #include <linux/capability.h>
+#include <linux/cred.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -19,22 +22,34 @@
 /* Pages pinned at a time, between looks for a signal. */
 #define NPU_PIN_CHUNK 4096ull
 
+/* False, with nothing charged: more than the process or the user may have. */
+static bool npu_userptr_add(struct mm_struct *mm, struct user_struct *user, u64 n)
+{
+	u64 limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
+	bool over = atomic64_add_return(n, &mm->pinned_vm) > limit;
+
+	over |= atomic_long_add_return(n, &user->locked_vm) > limit;
+	if (!over || capable(CAP_IPC_LOCK))
+		return true;
+	atomic_long_sub(n, &user->locked_vm);
+	atomic64_sub(n, &mm->pinned_vm);
+	return false;
+}
+
 static int npu_userptr_charge(struct npu_bo *bo)
 {
 	u64 n = bo->base.size >> PAGE_SHIFT;
-	u64 limit = rlimit(RLIMIT_MEMLOCK) >> PAGE_SHIFT;
 
 	if (!can_do_mlock())
 		return -EPERM;
 	/* The list of pages that the DMA layer takes has no more than 32 bits of them. */
 	if (n > totalram_pages() || n > UINT_MAX)
 		return -ENOMEM;
-	if (atomic64_add_return(n, &current->mm->pinned_vm) > limit && !capable(CAP_IPC_LOCK)) {
-		atomic64_sub(n, &current->mm->pinned_vm);
+	if (!npu_userptr_add(current->mm, current_user(), n))
 		return -ENOMEM;
-	}
 	mmgrab(current->mm);
 	bo->mm = current->mm;
+	bo->user = get_uid(current_user());
 	return 0;
 }
 
@@ -75,6 +90,9 @@ void npu_userptr_unpin(struct npu_bo *bo)
 		unpin_user_pages_dirty_lock(bo->pages, n, !(bo->flags & NPU_BO_DEVICE_READONLY));
 	if (!bo->mm)
 		return;
+	atomic_long_sub(pages, &bo->user->locked_vm);
+	free_uid(bo->user);
+	bo->user = NULL;
 	atomic64_sub(pages, &bo->mm->pinned_vm);
 	mmdrop(bo->mm);
 	bo->mm = NULL;

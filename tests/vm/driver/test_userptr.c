@@ -166,6 +166,49 @@ static int limited(void* arg) {
   return pinned_kib() ? 9 : 0;
 }
 
+static void tries(struct context* c, uint64_t bytes, int* error) {
+  uint32_t handle;
+  uint8_t* p = pages_new(bytes, PROT_READ | PROT_WRITE);
+  *error = userptr(c, p, bytes, 0, &handle) ? errno : 0;
+}
+
+// What a process of the same user may pin that has pinned nothing itself.
+struct other {
+  struct context* context;
+  uint64_t refused, allowed;  // bytes
+};
+
+static int other_process(void* arg) {
+  const struct other* o = arg;
+  int error;
+  tries(o->context, o->refused, &error);
+  if (error != ENOMEM || pinned_kib()) return 1;
+  tries(o->context, o->allowed, &error);
+  return error;
+}
+
+// The limit is the user's as well, however many processes that makes, and whoever closes a buffer gives back.
+static int limited_together(void* arg) {
+  (void)arg;
+  const struct rlimit limit = {.rlim_cur = 4 * MIB, .rlim_max = 4 * MIB};
+  struct context a = context_new(), b = context_new();
+  if (setrlimit(RLIMIT_MEMLOCK, &limit) || setresuid(kNobody, kNobody, kNobody)) return 1;
+  uint8_t* p = pages_new(3 * MIB, PROT_READ | PROT_WRITE);
+  uint32_t handle;
+  if (userptr(&a, p, 3 * MIB, 0, &handle)) return 2;
+  struct other more = {&b, MIB + PAGE, MIB}, rest = {&b, 3 * MIB + PAGE, 3 * MIB};
+  if (in_child(other_process, &more)) return 3;
+  // The child has ended, but its buffer is the file's.
+  uint8_t* q = pages_new(PAGE, PROT_READ | PROT_WRITE);
+  uint32_t second;
+  if (userptr(&a, q, PAGE, 0, &second) == 0 || errno != ENOMEM) return 4;
+  close_handle(&a, handle);
+  if (in_child(other_process, &rest)) return 5;
+  context_close(&b);
+  if (userptr(&a, p, 3 * MIB, 0, &handle)) return 6;
+  return 0;
+}
+
 // Ends while the device copies into its memory, and while more is queued behind a wait that never ends.
 static int exit_in_flight(void* arg) {
   (void)arg;
@@ -191,6 +234,7 @@ int main(void) {
   test_read_only();
   test_refusals();
   is_equal((unsigned)in_child(limited, NULL), 0, "RLIMIT_MEMLOCK holds: ENOMEM above it, EPERM without");
+  is_equal((unsigned)in_child(limited_together, NULL), 0, "for all processes of a user together");
   int failed = 0;
   for (int i = 0; i < 4; ++i) failed += in_child(exit_in_flight, NULL) != 0;
   is_equal((unsigned)failed, 0, "processes that end with work in flight on their memory");

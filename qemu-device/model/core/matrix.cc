@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-or-later
 //
 // The matrix pipe: validation, footprints and cost; the arithmetic is in kernels_gemm*.inc.
+#include "core/convert.h"
 #include "core/footprint.h"
 #include "core/timing.h"
 #include "core/unit.h"
@@ -13,28 +14,6 @@ constexpr uint32_t kMaxDim = 1u << 20;
 constexpr uint64_t kMaxMacs = 1u << 30;  // of one operation: rows that overlap make much work of little memory
 constexpr uint32_t kFlags =
     NPU_MATRIX_ACCUMULATE | NPU_MATRIX_TRANS_A | NPU_MATRIX_TRANS_B | NPU_MATRIX_BIAS | NPU_MATRIX_RELU;
-
-// Of one element; 0: not a type of this pipe.
-uint32_t TypeBits(uint8_t type) {
-  switch (type) {
-    case NPU_F32:
-    case NPU_TF32:
-    case NPU_I32:
-      return 32;
-    case NPU_F16:
-    case NPU_BF16:
-      return 16;
-    case NPU_F8E4M3:
-    case NPU_F8E5M2:
-    case NPU_I8:
-    case NPU_U8:
-      return 8;
-    case NPU_I4:
-      return 4;
-    default:
-      return 0;
-  }
-}
 
 bool IsF8(uint8_t type) {
   return type == NPU_F8E4M3 || type == NPU_F8E5M2;
@@ -84,10 +63,10 @@ struct Operand {
 
 unsigned Operands(const npu_matrix_desc& d, Operand out[4]) {
   const bool ta = d.flags & NPU_MATRIX_TRANS_A, tb = d.flags & NPU_MATRIX_TRANS_B;
-  out[0] = {d.d, d.m, d.n, d.d_pitch, TypeBits(d.d_type)};
-  out[1] = {d.a, ta ? d.k : d.m, ta ? d.m : d.k, d.a_pitch, TypeBits(d.a_type)};
-  out[2] = {d.b, tb ? d.n : d.k, tb ? d.k : d.n, d.b_pitch, TypeBits(d.b_type)};
-  out[3] = {d.bias, 1, d.n, 0, TypeBits(d.d_type)};
+  out[0] = {d.d, d.m, d.n, d.d_pitch, DtypeBits(d.d_type)};
+  out[1] = {d.a, ta ? d.k : d.m, ta ? d.m : d.k, d.a_pitch, DtypeBits(d.a_type)};
+  out[2] = {d.b, tb ? d.n : d.k, tb ? d.k : d.n, d.b_pitch, DtypeBits(d.b_type)};
+  out[3] = {d.bias, 1, d.n, 0, DtypeBits(d.d_type)};
   return d.flags & NPU_MATRIX_BIAS ? 4 : 3;
 }
 
@@ -121,7 +100,7 @@ bool ValidateMatrix(const npu_matrix_desc& d, FaultInfo* fault) {
   if (d.flags & ~kFlags) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
   if (!TypesFit(d)) return BadDesc(fault, NPU_DESC_ERR_DTYPE);
   // A sum that goes on in 16 bits would be rounded more than once.
-  if ((d.flags & NPU_MATRIX_ACCUMULATE) && TypeBits(d.d_type) < 32) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
+  if ((d.flags & NPU_MATRIX_ACCUMULATE) && DtypeBits(d.d_type) < 32) return BadDesc(fault, NPU_DESC_ERR_FLAGS);
   if (!d.m || !d.n || !d.k || d.m > kMaxDim || d.n > kMaxDim || d.k > kMaxDim)
     return BadDesc(fault, NPU_DESC_ERR_SHAPE);
   if (uint64_t{d.m} * d.n > kMaxMacs / d.k) return BadDesc(fault, NPU_DESC_ERR_SHAPE);

@@ -187,6 +187,7 @@ void Rig::FillOps() {
   ops.msix = [](void* o, unsigned vector) { static_cast<Rig*>(o)->irqs_.at(vector).fetch_add(1); };
   ops.log = [](void* o, npu_model_log level, const char* line) {
     if (level == NPU_MODEL_LOG_GUEST_ERROR) static_cast<Rig*>(o)->guest_errors_.fetch_add(1);
+    if (std::strstr(line, "injected: a hang")) static_cast<Rig*>(o)->hangs_.fetch_add(1);
     if (std::getenv("RIG_LOG")) std::fprintf(stderr, "log %d: %s\n", level, line);
   };
 }

@@ -138,6 +138,8 @@ class Rig {
   void HoldDma(bool hold) { dma_held_.store(hold); }
 
   uint32_t irqs(uint32_t vector) const { return irqs_[vector].load(); }
+  // Launches that an injection has made hang.
+  uint32_t hangs() const { return hangs_.load(); }
   uint32_t guest_errors() const { return guest_errors_.load(); }
   uint64_t dma_ops() const { return dma_ops_.load(); }
 
@@ -156,7 +158,7 @@ class Rig {
   std::unique_ptr<uint8_t[]> host_;
   std::array<uint64_t, NPU_MAX_QUEUES> wptr_{};
   std::array<std::atomic<uint32_t>, NPU_NUM_VECTORS> irqs_{};
-  std::atomic<uint32_t> guest_errors_{0};
+  std::atomic<uint32_t> hangs_{0}, guest_errors_{0};
   std::atomic<uint64_t> dma_ops_{0};
   std::atomic<bool> dma_held_{false};
   std::unique_ptr<npu::model::Device> device_;

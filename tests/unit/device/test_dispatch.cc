@@ -242,6 +242,7 @@ void Mixed(void**) {
       h.Store(kFence + 8 * q, 0);
       h.CreateQueue(q, 1 + q % 2, 300000000);
     }
+    const uint32_t hung = h.hangs();
     // Queue 0 is never disturbed but by resets of cores, and runs copies only.
     for (uint32_t round = 0; round < kMixedRounds; ++round) {
       for (uint32_t q = 0; q < kMixed; ++q) {
@@ -292,6 +293,9 @@ void Mixed(void**) {
             if (h.QueueState(s) == NPU_QUEUE_FAULTED) h.Admin(NPU_ADMIN_QUEUE_RESUME, s, NPU_RESUME_SKIP);
       }
     }
+    // It was no quiet life: launches hung, which the watchdog saw.
+    assert_true(h.Until([&] { return h.hangs() > hung && h.Get(NPU_REG_FAULT_COUNT, 8) > 0; }));
+    assert_true(h.Get(NPU_REG_INJ_DONE, 8) > h.hangs() - hung);  // and memory had errors
     assert_true(h.Done(0));
     assert_true(h.Load(kFence) > 0);
     assert_int_equal(h.QueueState(0), NPU_QUEUE_OK);

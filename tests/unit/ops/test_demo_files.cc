@@ -67,7 +67,10 @@ std::string Idx(std::vector<uint32_t> dims, size_t payload, char fill = 0) {
 constexpr char kImages[] = "t10k-images-idx3-ubyte.gz", kLabels[] = "t10k-labels-idx1-ubyte.gz";
 
 void StoredResults(void**) {
-  if (access((kUsual + "/" + kImages).c_str(), R_OK) != 0) skip();
+  if (access((kUsual + "/" + kImages).c_str(), R_OK) != 0) {
+    print_message("SKIPPED: the images of the demonstration are not in %s\n", kUsual.c_str());
+    skip();
+  }
   const demo::Dataset d = demo::LoadDataset(kUsual);
   const demo::Weights w = demo::LoadWeights(kSource + "/fashion_cnn.npuw");
   const demo::Golden golden = demo::LoadGolden(kSource + "/fashion_cnn.reference");

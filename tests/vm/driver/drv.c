@@ -74,7 +74,7 @@ struct drm_npu_info_memory memory_info(int fd) {
 }
 
 bool free_returns_to(int fd, uint64_t bytes) {
-  const uint64_t end = now_ns() + 10000000000ull;
+  const uint64_t end = now_ns() + 30000000000ull;
   uint64_t free;
   do {
     free = memory_info(fd).device_free;
@@ -212,6 +212,28 @@ int wait_value(struct buffer* buffer, uint64_t offset, uint64_t value, uint32_t 
 bool wait_state(struct queue* queue, uint32_t state) {
   const uint64_t end = now_ns() + 10000000000ull;
   while (__atomic_load_n(&queue->status->state, __ATOMIC_ACQUIRE) != state) {
+    if (now_ns() > end) return false;
+    poll(NULL, 0, 1);
+  }
+  return true;
+}
+
+static char thread_state(int tid) {
+  char path[64], text[256] = "";
+  snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
+  FILE* f = fopen(path, "r");
+  if (!f) return '?';
+  const size_t n = fread(text, 1, sizeof text - 1, f);
+  fclose(f);
+  text[n] = 0;
+  const char* end = strrchr(text, ')');
+  return end ? end[2] : '?';
+}
+
+bool thread_sleeps(const int* tid) {
+  const uint64_t end = now_ns() + 20000000000ull;
+  int number;
+  while (!(number = __atomic_load_n(tid, __ATOMIC_ACQUIRE)) || thread_state(number) != 'S') {
     if (now_ns() > end) return false;
     poll(NULL, 0, 1);
   }

@@ -86,8 +86,10 @@ struct npu_packet copy_packet(uint64_t dst, uint64_t src, uint64_t bytes, uint64
 // Wait ioctl; timeout from now in milliseconds, or < 0 for "forever".  -1 and errno.
 int wait_value(struct buffer* buffer, uint64_t offset, uint64_t value, uint32_t cond, int64_t timeout_ms,
                uint32_t queue);
-// Until the queue's state is so, within 10 s.
+// Until the queue's state is so, within 30 s.
 bool wait_state(struct queue* queue, uint32_t state);
+// Until the thread of this process whose number is at tid, where it is 0 at first, sleeps in the kernel; within 20 s.
+bool thread_sleeps(const int* tid);
 
 // Runs body in a child that has its own everything; returns its exit status, or 128 + signal.
 int in_child(int (*body)(void*), void* arg);

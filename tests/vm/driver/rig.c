@@ -8,8 +8,12 @@
 #include "../tap.h"
 
 void rig_open(struct rig* r) {
+  rig_open_ring(r, 6);
+}
+
+void rig_open_ring(struct rig* r, uint32_t ring_log2) {
   *r = (struct rig){.context = context_new()};
-  r->queue = queue_new(&r->context, 6);
+  r->queue = queue_new(&r->context, ring_log2);
   r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
   r->out = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
   r->fence_ptr = publish(&r->fence, kFence, FENCE_VA);
@@ -28,6 +32,21 @@ void rig_close(struct rig* r) {
   buffer_free(&r->fence);
   buffer_free(&r->out);
   context_close(&r->context);
+}
+
+void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
+  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
+  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + GATE, .value = gate, .cond = NPU_WAIT_GE};
+  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r->fence_ptr, value);
+  put_packet(&r->queue, &wait);
+  put_packet(&r->queue, &done);
+  ring_doorbell(&r->queue);
+}
+
+void open_gate(struct rig* r, uint64_t gate) {
+  __atomic_store_n((uint64_t*)((char*)r->fence.map + GATE), gate, __ATOMIC_SEQ_CST);
+  __atomic_thread_fence(__ATOMIC_SEQ_CST);
+  r->queue.doorbell[NPU_DB_KICK / 8] = 1;
 }
 
 void rig_start(struct rig* r, const struct npu_packet* packet) {

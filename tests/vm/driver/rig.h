@@ -24,7 +24,13 @@ struct rig {
 };
 
 void rig_open(struct rig* r);
+// The same with a ring of another size.
+void rig_open_ring(struct rig* r, uint32_t ring_log2);
 void rig_close(struct rig* r);
+// Two packets: wait for the gate, a word of the fence's buffer, to be `gate`; then store `value` at its first word.
+#define GATE 64  // its offset
+void submit_gated(struct rig* r, uint64_t gate, uint64_t value);
+void open_gate(struct rig* r, uint64_t gate);
 // Shows the device a packet, with a fence.
 void rig_start(struct rig* r, const struct npu_packet* packet);
 // Waits for the last one: 0, or the kind of the fault it ended with; the queue goes on behind it then.

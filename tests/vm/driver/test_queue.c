@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Queues: work through the ring, faults, resume, limits, doorbells that are taken away.
-#include "drv.h"
+#include "rig.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -12,28 +12,6 @@
 #include <unistd.h>
 
 #include "../tap.h"
-
-#define FENCE_VA 0x10000000ull
-
-struct rig {
-  struct context context;
-  struct queue queue;
-  struct buffer fence;
-  uint64_t fence_ptr;
-};
-
-static void rig_open(struct rig* r) {
-  r->context = context_new();
-  r->queue = queue_new(&r->context, 4);
-  r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
-  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
-}
-
-static void rig_close(struct rig* r) {
-  queue_free(&r->queue);
-  buffer_free(&r->fence);
-  context_close(&r->context);
-}
 
 static void submit_nop(struct queue* q, uint64_t fence_ptr, uint64_t value) {
   const struct npu_packet packet = packet_of(NPU_PKT_NOP, fence_ptr, value);
@@ -54,7 +32,7 @@ static uint64_t event_take(int fd) {
 
 static void test_work(void) {
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   uint64_t value = 0;
   for (int i = 0; i < 3 * 16; ++i)
     submit_nop(&r.queue, r.fence_ptr, ++value), wait_value(&r.fence, 0, value, NPU_WAIT_EQ, 20000, r.queue.id);
@@ -75,7 +53,7 @@ static void test_work(void) {
 // A packet of garbage: the queue faults, the eventfd says so, the other queue goes on, the queue can be resumed.
 static void test_fault(void) {
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   struct queue second = queue_new(&r.context, 4);
   struct npu_packet garbage;
   memset(&garbage, 0xcc, sizeof garbage);
@@ -123,7 +101,7 @@ static void test_fault(void) {
 // A doorbell that is nonsense is a fault of that queue, too.
 static void test_bad_doorbell(void) {
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   r.queue.doorbell[NPU_DB_WPTR / 8] = 1000000;
   ok(wait_state(&r.queue, NPU_QUEUE_FAULTED), "a write index far ahead stops the queue");
   is_equal(r.queue.status->error, NPU_FAULT_BAD_DOORBELL, "error");
@@ -133,7 +111,7 @@ static void test_bad_doorbell(void) {
 
 static void test_full_fault_ring(void) {
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
   struct npu_packet garbage = {.type = 200};
   const uint32_t faults = r.context.fault_entries + 10;
@@ -226,7 +204,7 @@ static void test_many(void) {
   enum { kQueues = 40, kPackets = 500 };
   static struct queue queues[kQueues];
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   for (int i = 0; i < kQueues; ++i) queues[i] = queue_new(&r.context, 9);
   for (int n = 1; n <= kPackets; ++n) {
     for (int i = 0; i < kQueues; ++i) {
@@ -272,7 +250,7 @@ static void test_doorbell_revoked(void) {
 // While it works.
 static void test_destroy_busy(void) {
   struct rig r;
-  rig_open(&r);
+  rig_open_ring(&r, 4);
   struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
   wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 128, .value = 1, .cond = NPU_WAIT_EQ};
   for (int i = 0; i < 20; ++i) {

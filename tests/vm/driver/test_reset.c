@@ -365,28 +365,40 @@ static void test_under_load(void) {
   is_equal(workers_end(w, kWorkers), 0, "4 workers live through 4 resets and a crash of the firmware");
 }
 
+// A launch that hangs until a reset of the kind that `resets` counts.
+static void hang_until(struct rig* r, unsigned end_of_hang, const char* resets, const char* launch) {
+  const int before = counter(resets);
+  inject(NPU_INJ_HANG, 1, end_of_hang);
+  put_launch(r, 1);
+  ring_doorbell(&r->queue);
+  is_errno(wait_value(&r->fence, 0, 1, NPU_WAIT_EQ, 60000, r->queue.id), EIO, launch);
+  is_equal(r->queue.status->error, NPU_FAULT_TIMEOUT, "its queue is guilty");
+  const uint64_t end = now_ns() + 30000000000ull;
+  while (counter(resets) == before && now_ns() < end) poll(NULL, 0, 5);
+  is_equal(counter(resets), before + 1, "one reset is counted");
+}
+
+// Behind the packet that faulted; the injection is over.
+static void goes_on(struct rig* r) {
+  struct drm_npu_queue_resume resume = {.queue = r->queue.id, .mode = NPU_RESUME_SKIP};
+  is_errno(npu_ioctl(r->context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
+  ok(wait_state(&r->queue, NPU_QUEUE_OK), "the queue is fine");  // until then a wait ends with EIO
+  put_launch(r, 2);
+  ring_doorbell(&r->queue);
+  is_errno(wait_value(&r->fence, 0, 2, NPU_WAIT_EQ, 60000, r->queue.id), 0, "its next launch runs");
+  inject(0, 0, 0);
+}
+
 // The first rung and the second: the packet is killed, or the core reset; the device is not.
 static void test_core_reset(void) {
   struct worker w[2];
   struct rig r;
   rig_open(&r);
   workers_start(w, 2);
-  const int cores = counter("core_resets"), devices = counter("device_resets");
-  inject(NPU_INJ_HANG, 1, 1);
-  put_launch(&r, 1);
-  ring_doorbell(&r.queue);
-  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), EIO, "a launch that only a core reset ends");
-  is_equal(r.queue.status->error, NPU_FAULT_TIMEOUT, "its queue is guilty");
-  const uint64_t end = now_ns() + 20000000000ull;
-  while (counter("core_resets") == cores && now_ns() < end) poll(NULL, 0, 5);
-  is_equal(counter("core_resets"), cores + 1, "a core reset is counted");
+  const int devices = counter("device_resets");
+  hang_until(&r, 1, "core_resets", "a launch that only a core reset ends");
   is_equal(counter("device_resets"), devices, "the device was not reset");
-  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
-  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
-  put_launch(&r, 2);
-  ring_doorbell(&r.queue);
-  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 60000, r.queue.id), 0, "its next launch runs");
-  inject(0, 0, 0);
+  goes_on(&r);
   is_equal(workers_end(w, 2), 0, "2 workers beside it saw nothing");
   rig_close(&r);
 }
@@ -397,24 +409,11 @@ static void test_device_hang(void) {
   struct rig r;
   rig_open(&r);
   workers_start(w, 3);
-  const int devices = counter("device_resets");
   const uint64_t guilty = fdinfo_of(r.context.fd, "npu-resets-guilty");
-  inject(NPU_INJ_HANG, 1, 2);
-  put_launch(&r, 1);
-  ring_doorbell(&r.queue);
-  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 60000, r.queue.id), EIO, "a launch that only a device reset ends");
-  is_equal(r.queue.status->error, NPU_FAULT_TIMEOUT, "its queue is guilty");
-  const uint64_t end = now_ns() + 30000000000ull;
-  while (counter("device_resets") == devices && now_ns() < end) poll(NULL, 0, 5);
-  is_equal(counter("device_resets"), devices + 1, "the device was reset");
+  hang_until(&r, 2, "device_resets", "a launch that only a device reset ends");
   is_equal(fdinfo_of(r.context.fd, "npu-resets-guilty"), guilty + 1, "fdinfo counts the guilty");
   ok(r.context.faults->written >= 1, "the fault ring has a record");
-  struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
-  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_RESUME, &resume), 0, "resume");
-  put_launch(&r, 2);
-  ring_doorbell(&r.queue);
-  is_errno(wait_value(&r.fence, 0, 2, NPU_WAIT_EQ, 60000, r.queue.id), 0, "its next launch runs");
-  inject(0, 0, 0);
+  goes_on(&r);
   is_equal(workers_end(w, 3), 0, "3 workers beside it go on");
   rig_close(&r);
 }

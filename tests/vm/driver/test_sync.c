@@ -2,7 +2,7 @@
 //
 // Fences across drivers: a queue's position as a syncobj point and as a sync_file, and fences of others (another
 // process's queue, vgem) that open a queue's gate.
-#include "drv.h"
+#include "rig.h"
 
 #include <fcntl.h>
 #include <linux/dma-buf.h>
@@ -13,45 +13,6 @@
 #include <xf86drm.h>
 
 #include "../tap.h"
-
-#define FENCE_VA 0x10000000ull
-#define GATE 64  // offset of the word that gates the queue
-
-struct rig {
-  struct context context;
-  struct queue queue;
-  struct buffer fence;
-  uint64_t fence_ptr;
-};
-
-static void rig_open(struct rig* r) {
-  r->context = context_new();
-  r->queue = queue_new(&r->context, 6);
-  r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
-  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
-}
-
-static void rig_close(struct rig* r) {
-  queue_free(&r->queue);
-  buffer_free(&r->fence);
-  context_close(&r->context);
-}
-
-// Two packets: wait for the gate to be `gate`, then store `value` at the fence's first word.
-static void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + GATE, .value = gate, .cond = NPU_WAIT_GE};
-  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r->fence_ptr, value);
-  put_packet(&r->queue, &wait);
-  put_packet(&r->queue, &done);
-  ring_doorbell(&r->queue);
-}
-
-static void open_gate(struct rig* r, uint64_t gate) {
-  __atomic_store_n((uint64_t*)((char*)r->fence.map + GATE), gate, __ATOMIC_SEQ_CST);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  r->queue.doorbell[NPU_DB_KICK / 8] = 1;
-}
 
 static uint32_t syncobj_new(struct rig* r) {
   uint32_t handle;
@@ -191,6 +152,7 @@ static void test_export_close(void) {
   const int file = sync_file_of(&r, syncobj);
   munmap_queue(&r.queue);
   buffer_free(&r.fence);
+  buffer_free(&r.out);
   context_close(&r.context);
   ok(file_signalled(file, 20000) && file_status(file) == -ECANCELED, "its fence: ECANCELED");
   close(file);

@@ -74,6 +74,14 @@ static bool npu_state_fits(void *opaque, int version_id)
     return s->snapshot_bytes && s->snapshot_bytes <= NPU_SNAPSHOT_MAX;
 }
 
+/* Raising one that there is not would end QEMU. */
+static bool npu_state_vectors(void *opaque, int version_id)
+{
+    NpuState *s = opaque;
+
+    return !(s->pending & ~MAKE_64BIT_MASK(0, NPU_NUM_VECTORS));
+}
+
 static int npu_state_post_load(void *opaque, int version_id)
 {
     NpuState *s = opaque;
@@ -110,6 +118,7 @@ const VMStateDescription npu_vmstate = {
             VMSTATE_MSIX(parent_obj, NpuState),
             VMSTATE_STRUCT(parent_obj.exp.aer_log, NpuState, 0, vmstate_pcie_aer_log, PCIEAERLog),
             VMSTATE_UINT64(pending, NpuState),
+            VMSTATE_VALIDATE("the vectors that are to be raised exist", npu_state_vectors),
             VMSTATE_UINT32(snapshot_bytes, NpuState),
             VMSTATE_VALIDATE("the size of the model's state is possible", npu_state_fits),
             VMSTATE_VBUFFER_ALLOC_UINT32(snapshot, NpuState, 0, NULL, snapshot_bytes),

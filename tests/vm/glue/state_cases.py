@@ -5,7 +5,7 @@ import os
 import subprocess
 import tempfile
 
-from model import DRAINS, LOGS, MEMORY0, OP, QEMU, RAM, SCRATCH, STORE64, UUID, Npu, expect, npu_args
+from model import DRAINS, ID, LOGS, MEMORY0, OP, QEMU, RAM, SCRATCH, STORE64, UUID, Npu, expect, npu_args
 from qtest import BIOS, LIMIT, Vm
 
 
@@ -85,17 +85,36 @@ def busy(vm):
     expect(Npu(vm).do(STORE64, RAM, value=5), 0, "work afterwards")
 
 
-def not_loaded(vm):
-    """A state that the model does not take ends the loading machine with a sentence."""
+def refused(vm, why, extra="", change=None):
+    """The machine's state, changed, ends the machine that loads it with a sentence."""
     Npu(vm)
     vm.qmp("stop")
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "machine")
         save(vm, path)
+        if change:
+            with open(path, "rb") as file:
+                state = bytearray(file.read())
+            change(state)
+            with open(path, "wb") as file:
+                file.write(state)
         done = subprocess.run([QEMU, "-nodefaults", "-machine", "q35", "-display", "none", "-accel", "qtest", "-m", "64M",
-                               "-bios", BIOS, "-L", "/usr/share/qemu", "-incoming", f"exec:cat {path}"] + npu_args(extra=",threads=13"),
+                               "-bios", BIOS, "-L", "/usr/share/qemu", "-incoming", f"exec:cat {path}"] + npu_args(extra=extra),
                               capture_output=True, text=True, timeout=LIMIT, check=False)
-    assert done.returncode != 0 and "npu0 cannot be loaded: these 64 bytes are not mine" in done.stderr, done.stderr
+    assert done.returncode > 0 and why in done.stderr, f"{done.returncode}: {done.stderr}"
+
+
+def not_loaded(vm):
+    refused(vm, "npu0 cannot be loaded: these 64 bytes are not mine", extra=",threads=13")
+
+
+def no_such_vector(vm):
+    def change(state):
+        at = state.index(ID.to_bytes(8, "little")) - 12  # before the model's state and its size
+        expect(bytes(state[at:at + 12]), bytes(11) + b"\x40", "no interrupts pending, 64 bytes of state")
+        state[at + 2] = 1  # vector 40 of 32
+
+    refused(vm, "the vectors that are to be raised exist", change=change)
 
 
 CASES = [
@@ -104,4 +123,5 @@ CASES = [
     ("migration with work in flight", migrate, npu_args()),
     ("a model that cannot be saved now", busy, npu_args()[:-1] + [npu_args()[-1].replace("seed=1", "seed=14")]),
     ("a state that is not taken", not_loaded, npu_args()),
+    ("an interrupt that there is not", no_such_vector, npu_args()),
 ]

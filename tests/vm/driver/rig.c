@@ -36,7 +36,7 @@ void rig_close(struct rig* r) {
 
 void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
   struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + GATE, .value = gate, .cond = NPU_WAIT_GE};
+  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + RIG_GATE, .value = gate, .cond = NPU_WAIT_GE};
   const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r->fence_ptr, value);
   put_packet(&r->queue, &wait);
   put_packet(&r->queue, &done);
@@ -44,7 +44,7 @@ void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
 }
 
 void open_gate(struct rig* r, uint64_t gate) {
-  __atomic_store_n((uint64_t*)((char*)r->fence.map + GATE), gate, __ATOMIC_SEQ_CST);
+  __atomic_store_n((uint64_t*)((char*)r->fence.map + RIG_GATE), gate, __ATOMIC_SEQ_CST);
   __atomic_thread_fence(__ATOMIC_SEQ_CST);
   r->queue.doorbell[NPU_DB_KICK / 8] = 1;
 }

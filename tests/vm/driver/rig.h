@@ -28,7 +28,7 @@ void rig_open(struct rig* r);
 void rig_open_ring(struct rig* r, uint32_t ring_log2);
 void rig_close(struct rig* r);
 // Two packets: wait for the gate, a word of the fence's buffer, to be `gate`; then store `value` at its first word.
-#define GATE 64  // its offset
+#define RIG_GATE 64  // its offset
 void submit_gated(struct rig* r, uint64_t gate, uint64_t value);
 void open_gate(struct rig* r, uint64_t gate);
 // Shows the device a packet, with a fence.

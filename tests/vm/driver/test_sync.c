@@ -30,7 +30,7 @@ static int import_fence(struct rig* r, uint32_t syncobj, uint64_t point, uint64_
   struct drm_npu_sync_import args = {.syncobj = syncobj,
                                      .handle = r->fence.handle,
                                      .point = point,
-                                     .offset = GATE,
+                                     .offset = RIG_GATE,
                                      .value = value,
                                      .queue = r->queue.id};
   return npu_ioctl(r->context.fd, DRM_IOCTL_NPU_SYNC_IMPORT, &args);
@@ -130,7 +130,7 @@ static void test_export_errors(void) {
 
   struct queue second = queue_new(&r.context, 4);
   struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + GATE, .value = 100, .cond = NPU_WAIT_GE};
+  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + RIG_GATE, .value = 100, .cond = NPU_WAIT_GE};
   put_packet(&second, &wait);
   ring_doorbell(&second);
   struct drm_npu_sync_export args = {.queue = second.id, .syncobj = syncobj, .position = 1};

@@ -423,7 +423,8 @@ int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file 
 /*
  * A process can see the fault in the status page before the firmware has heard
  * of it, and then the firmware still answers that the queue is not faulted.  It
- * tells when it knows, so wait for that and ask again.
+ * tells when it knows, so wait for that and ask again.  It is busy with a queue
+ * that it is just turning out of its slot.
  *
  * The device shows in the page that the queue goes on when it comes to it, which
  * may be after the answer.  Until then the page would say faulted of a queue that
@@ -444,7 +445,7 @@ static int npu_queue_resume(struct npu_queue *queue, u32 mode)
 			break;
 		WRITE_ONCE(status->state, NPU_QUEUE_FAULTED);
 		wake_up_all(&queue->ctx->wq);
-		if (ret != -EINVAL)
+		if (ret != -EINVAL && ret != -EBUSY)
 			break;
 		wait_event_timeout(ndev->fw_wq, atomic_read(&ndev->fw_faults) != known ||
 				   npu_check_alive(ndev), NPU_RESUME_WAIT);

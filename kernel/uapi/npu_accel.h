@@ -291,7 +291,8 @@ struct drm_npu_queue_destroy {
  * @queue: handle
  * @mode: NPU_RESUME_SKIP; NPU_RESUME_FLUSH; or after NPU_FAULT_RESET also NPU_RESUME_CONTINUE: the packet again
  *
- * EINVAL when the queue is not faulted, or may not try its packet again.  ENOENT: no such queue.
+ * EINVAL when the queue is not faulted, or may not try its packet again.  ENOENT: no such queue.  EBUSY: other blocks of
+ * its packet still run after a second.
  */
 struct drm_npu_queue_resume {
 	__u32 queue;

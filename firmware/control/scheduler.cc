@@ -101,7 +101,9 @@ struct Victim {
 void Consider(uint32_t s, const Queue& wanting, uint64_t now, Victim* best) {
   Slot& slot = slots[s];
   if (slot.queue == kNoQueue || slot.leaving) return;
-  const uint8_t has = slot.raised ? kRaised : queues[slot.queue].priority, wants = Standing(wanting, now);
+  // Being raised helps against other priorities alone: among queues of one priority time slices decide, as ever.
+  uint8_t has = queues[slot.queue].priority, wants = wanting.priority;
+  if (has != wants) has = slot.raised ? kRaised : has, wants = Standing(wanting, now);
   const uint32_t state = SlotState(s);
   const bool hurried = wanting.place == Place::kReady;
   const uint64_t progress = SlotRead64(s, NPU_MG_SLOT_PROGRESS);

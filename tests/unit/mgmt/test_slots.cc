@@ -98,13 +98,16 @@ void PriorityPreempts(void**) {
   for (uint32_t q = 0; q < kSlots; ++q) rig.CreateHeld(q, 1);
   rig.CreateHeld(100, 3);
   rig.WaitSlot(100);
+  const auto start = std::chrono::steady_clock::now();
   rig.CreateHeld(101, 0);
   // The low one stays out while the others run, though they take turns among themselves.
   int before = 0;
   rig.device.With([&] { before = rig.device.queues[3].maps; });
   assert_true(rig.device.WaitFor([&] { return rig.device.queues[3].maps >= before + 3; }));
   rig.device.With([&] {
-    assert_int_equal(rig.device.queues[101].maps, 0);
+    // Nobody starves: on a slow host the low one may have been raised, once in 50 ms at the most.
+    const auto raises = (std::chrono::steady_clock::now() - start) / std::chrono::milliseconds(50);
+    assert_true(rig.device.queues[101].maps <= raises);
     assert_int_equal(rig.device.queues[100].maps, 1);
   });
   // When the others are done it runs.
@@ -195,7 +198,7 @@ void FaultedWithoutSlot(void**) {
     rig.device.With([&] { rig.device.queues[base].behaviour = Behaviour::kHold; });
     assert_int_equal(rig.Command(NPU_ADMIN_QUEUE_RESUME, {base, mode}).status, NPU_ADMIN_OK);
     // It gets its turn; without work it may have lost the slot again when we look.
-    assert_true(rig.device.WaitFor([&] { return rig.device.queues[base].maps == 2; }));
+    assert_true(rig.device.WaitFor([&] { return rig.device.queues[base].maps >= 2; }));
     const Rig::Answer info = rig.Command(NPU_ADMIN_QUEUE_INFO, {base});
     assert_int_equal(info.arg[2], mode == NPU_RESUME_SKIP ? 1 : 12);
     for (uint32_t q = 0; q <= kSlots; ++q)

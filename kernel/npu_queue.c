@@ -427,25 +427,18 @@ int npu_ioctl_queue_destroy(struct drm_device *drm, void *data, struct drm_file 
  * that it is just turning out of its slot.
  *
  * The device shows in the page that the queue goes on when it comes to it, which
- * may be after the answer.  Until then the page would say faulted of a queue that
- * runs: waits for it would end, and its buffers could be moved.  So it is changed
- * first: the device leaves the state of a queue alone that stands faulted.
+ * may be after the answer: who rings again waits for that, or what it rings may
+ * still be flushed.
  */
 static int npu_queue_resume(struct npu_queue *queue, u32 mode)
 {
-	struct npu_queue_status *status = npu_queue_status(queue);
 	struct npu_device *ndev = queue->ctx->ndev;
 	int ret, known;
 
 	for (u32 i = 0; i < NPU_RESUME_TRIES; i++) {
 		known = atomic_read(&ndev->fw_faults);
-		WRITE_ONCE(status->state, NPU_QUEUE_OK);
 		ret = npu_mbox_call2(ndev, NPU_ADMIN_QUEUE_RESUME, queue->id, mode);
-		if (!ret)
-			break;
-		WRITE_ONCE(status->state, NPU_QUEUE_FAULTED);
-		wake_up_all(&queue->ctx->wq);
-		if (ret != -EINVAL && ret != -EBUSY)
+		if (ret != -EBUSY && (ret != -EINVAL || !npu_queue_is_faulted(queue)))
 			break;
 		wait_event_timeout(ndev->fw_wq, atomic_read(&ndev->fw_faults) != known ||
 				   npu_check_alive(ndev), NPU_RESUME_WAIT);

@@ -147,6 +147,20 @@ void SlotMarks(void** state) {
   assert_int_equal(r.QueueState(0), NPU_QUEUE_FAULTED);
 }
 
+// Takes queue q, which stands at a wait packet in slot 0, out of it.  A slot that was just about to look again is
+// announced as it leaves, so that its queue looks: then it does, and leaves once more.
+void Park(Rig& r, uint32_t q) {
+  for (;;) {
+    assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
+    assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
+    assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+    const uint64_t announced = r.Mg(NPU_MG_DB_NEXT);
+    if (announced == 0) return;
+    assert_int_equal(announced, q + 1);
+    assert_int_equal(r.Map(0, q), NPU_ADMIN_OK);
+  }
+}
+
 // A queue that loses its slot at a wait packet is announced when somebody signals.
 void ParkedWaiter(void** state) {
   Rig r(Threads(state));
@@ -157,9 +171,7 @@ void ParkedWaiter(void** state) {
   assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
   r.Push(0, Wait(Dev(kFence), 1));
   r.Submit(0, Signal(Dev(kFence + 8), 1));
-  assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
-  assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
-  assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+  Park(r, 0);
   assert_int_equal(r.Mg(NPU_MG_DB_NEXT), 0);
   r.Submit(1, Signal(Dev(kFence), 1));
   assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == 1; }));
@@ -271,15 +283,10 @@ void ParkedAmongMany(void** state) {
   for (uint32_t q = 0; q < kMany; ++q) {
     assert_int_equal(r.Map(0, q), NPU_ADMIN_OK);
     r.Submit(q, Wait(word(q), 2, q % 4 < 2 ? NPU_WAIT_GE : NPU_WAIT_EQ));
-    assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
-    assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
-    assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+    Park(r, q);
   }
   const auto signal = [&](uint64_t address, uint64_t value) {
     r.Submit(kMany, Signal(address, value));
-    assert_true(r.Done(kMany));
-    // The wake-up comes before the next packet is taken.
-    r.Submit(kMany, rig::Packet(NPU_PKT_NOP));
     assert_true(r.Done(kMany));
   };
   for (uint32_t q = 0; q < kMany; ++q) {
@@ -287,7 +294,7 @@ void ParkedAmongMany(void** state) {
     assert_int_equal(r.Mg(NPU_MG_DB_NEXT), 0);
     signal(word(q), q % 8 < 4 ? 2 : 3);
     const bool holds = q % 8 < 4 || q % 4 < 2;
-    assert_int_equal(r.Mg(NPU_MG_DB_NEXT), holds ? q + 1 : 0);
+    if (holds) assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == q + 1; }));
     assert_int_equal(r.Mg(NPU_MG_DB_NEXT), 0);
     if (holds) continue;
     // By a copy, which says nothing about what it stores.
@@ -307,9 +314,7 @@ void ParkedAndMoved(void** state) {
   assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
   assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
   r.Submit(0, Wait(Dev(kOld), 1));
-  assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
-  assert_int_equal(r.Command(0, NPU_MG_SLOT_CMD_UNMAP), NPU_ADMIN_OK);
-  assert_true(r.SlotIs(0, NPU_SLOT_EMPTY));
+  Park(r, 0);
   // Now the address is that of kNew's page.
   uint64_t* entry = r.VramEntry(kOld);
   assert_true((*entry & NPU_PTE_ADDR_MASK) == kOld);
@@ -317,8 +322,10 @@ void ParkedAndMoved(void** state) {
   r.Set(NPU_REG_TLB_INV, 1);
   assert_true(r.Until([&] { return r.Get(NPU_REG_TLB_ACK) == r.Get(NPU_REG_TLB_REQ); }));
   r.Submit(1, Signal(Dev(kOld), 1));
-  assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == 1; }));
+  assert_true(r.Done(1));
   assert_true(r.Load(kNew) == 1 && r.Load(kOld) == 0);
+  // A change of the tables may wake the queue as well: it is asked to look, no more.
+  assert_true(r.Until([&] { return r.Mg(NPU_MG_DB_NEXT) == 1; }));
 }
 
 }  // namespace

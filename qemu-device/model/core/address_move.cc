@@ -7,6 +7,7 @@
 #include "core/address_space.h"
 #include "core/address_walk.h"
 #include "core/footprint.h"
+#include "core/shared_bytes.h"
 
 namespace npu::model {
 
@@ -26,7 +27,7 @@ bool AddressSpace::Read(uint64_t ptr, void* dst, uint64_t bytes, FaultInfo* faul
   for (const Span& s : spans) {
     uint8_t* to = static_cast<uint8_t*>(dst) + done;
     if (s.host)
-      std::memcpy(to, s.host, s.bytes);
+      MoveShared(to, s.host, s.bytes);
     else if (platform_.ops->dma_read(platform_.opaque, s.bus, to, s.bytes))
       return BusError(ptr, bytes, NPU_ACCESS_READ, done, fault);
     done += s.bytes;
@@ -41,7 +42,7 @@ bool AddressSpace::Write(uint64_t ptr, const void* src, uint64_t bytes, FaultInf
   for (const Span& s : spans) {
     const uint8_t* from = static_cast<const uint8_t*>(src) + done;
     if (s.host)
-      std::memcpy(s.host, from, s.bytes);
+      MoveShared(s.host, from, s.bytes);
     else if (platform_.ops->dma_write(platform_.opaque, s.bus, from, s.bytes))
       return BusError(ptr, bytes, NPU_ACCESS_WRITE, done, fault);
     done += s.bytes;
@@ -67,7 +68,7 @@ bool AddressSpace::Fill(uint64_t ptr, uint64_t bytes, uint64_t pattern, unsigned
       return Check(ptr, bytes, NPU_ACCESS_WRITE, fault) && Lost(ptr, bytes, NPU_ACCESS_WRITE, done, fault);
     }
     if (s.host)
-      std::memcpy(s.host, from, s.bytes);
+      MoveShared(s.host, from, s.bytes);
     else if (platform_.ops->dma_write(platform_.opaque, s.bus, from, s.bytes))
       return BusError(ptr, bytes, NPU_ACCESS_WRITE, done, fault);
     done += s.bytes;
@@ -101,7 +102,7 @@ bool AddressSpace::CopyRow(Mover* mover, uint64_t dst, uint64_t src, uint64_t by
     if (!to.bytes || !(rights & NPU_PTE_WRITE)) return lost(NPU_ACCESS_WRITE);
     uint64_t n = to.bytes;
     if (from.host && to.host) {
-      std::memmove(to.host, from.host, n);
+      MoveShared(to.host, from.host, n);
     } else if (from.host) {
       if (platform_.ops->dma_write(platform_.opaque, to.bus, from.host, n)) return bus_error(NPU_ACCESS_WRITE);
     } else if (to.host) {

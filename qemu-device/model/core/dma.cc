@@ -6,6 +6,7 @@
 
 #include "core/convert.h"
 #include "core/footprint.h"
+#include "core/shared_bytes.h"
 #include "core/timing.h"
 #include "core/unit.h"
 
@@ -192,7 +193,7 @@ bool StageSource(Unit* unit, const Box& box, FaultInfo* fault) {
   for (const Span& s : unit->spans) {
     uint8_t* to = unit->stage.data() + done;
     if (s.host)
-      std::memcpy(to, s.host, s.bytes);
+      MoveShared(to, s.host, s.bytes);
     else if (platform.ops->dma_read(platform.opaque, s.bus, to, s.bytes))
       return BusFault(box, NPU_ACCESS_READ, kSrc, done, fault);
     done += s.bytes;
@@ -256,7 +257,7 @@ bool Pour(Unit* unit, const std::vector<Span>* src, uint32_t pattern, const std:
         from = block + done % 4;
       }
       if (d.host)
-        std::memcpy(d.host + at, from, n);
+        MoveShared(d.host + at, from, n);
       else if (platform.ops->dma_write(platform.opaque, d.bus + at, from, n))
         return BusFault(box, NPU_ACCESS_WRITE, kDst, done, fault);
       at += n;
@@ -279,13 +280,13 @@ void Expect(const uint8_t* row, uint64_t bytes) {
 void CopyRows(uint8_t* to, int64_t to_pitch, const uint8_t* from, int64_t from_pitch, uint64_t bytes, uint64_t rows) {
   const auto flat = static_cast<int64_t>(bytes);
   if (rows == 1 || (to_pitch == flat && from_pitch == flat)) {
-    std::memcpy(to, from, bytes * rows);
+    MoveShared(to, from, bytes * rows);
     return;
   }
   const uint64_t ahead = bytes < kAhead ? kAhead / bytes : 0;
   for (uint64_t r = 0; r < rows; ++r, to += to_pitch, from += from_pitch) {
     if (ahead && r + ahead < rows) Expect(from + static_cast<int64_t>(ahead) * from_pitch, bytes);
-    std::memcpy(to, from, bytes);
+    MoveShared(to, from, bytes);
   }
 }
 

@@ -136,6 +136,39 @@ void Waits(void** state) {
   assert_true(r.Done(5));
 }
 
+// A word that a queue waits for, and looks at again and again, while all that writes memory in passing writes it.
+void PolledWhileWritten(void** state) {
+  OneQueue r(state);
+  r.MakeQueue(6, 1);
+  assert_int_equal(r.Map(1, 6), NPU_ADMIN_OK);
+  constexpr uint64_t kEnd = 0x1122334455667788ull;  // no part of it is ever written before
+  r.Submit(5, Wait(Dev(kFence), kEnd, NPU_WAIT_EQ));
+  assert_true(r.SlotIs(0, NPU_SLOT_WAITING));
+  npu_packet fill = Packet(NPU_PKT_FILL), box = Copy(Dev(kFence - 8), Dev(kArray), 24);
+  fill.u.fill = {Dev(kFence - 3), 16, 7, 1, {}};
+  box.u.copy.rows = 2;
+  box.u.copy.dst_pitch = box.u.copy.src_pitch = 24;
+  npu_packet stamp = Packet(NPU_PKT_TIMESTAMP), counters = Packet(NPU_PKT_COUNTERS);
+  stamp.u.timestamp.addr = Dev(kFence);
+  counters.u.counters.addr = Dev(kFence - 16);
+  r.Store(kArray + 64, Dev(kFence));
+  npu_packet launch = rig::Launch(rig::kStore, Dev(kArray + 64), 1);
+  for (uint32_t round = 0; round < 30; ++round) {
+    for (const npu_packet& p : {fill, box, stamp, counters, launch, Copy(Dev(kFence), Dev(kArray + 8), 8)})
+      r.Push(6, p);
+    r.Ring(6);
+    assert_true(r.Until([&] {
+      r.Kick(5);
+      return r.Rptr(6) == r.wptr(6);
+    }));
+  }
+  assert_true(r.Rptr(5) == 0);
+  r.Store(kArray, kEnd);
+  r.Submit(6, Copy(Dev(kFence), Dev(kArray), 8));
+  assert_true(r.Done(5));
+  assert_int_equal(r.QueueState(6), NPU_QUEUE_OK);
+}
+
 // Two queues that hand a token to and fro: a lost wake-up would end it.
 void PingPong(void** state) {
   OneQueue r(state);
@@ -444,9 +477,10 @@ void FenceVectorByName(void** state) {
 }  // namespace
 
 int main() {
-  const CMUnitTest tests[] = {NPU_CASE(InOrder),       NPU_CASE(CopiesAndFills), NPU_CASE(Waits),
-                              NPU_CASE(PingPong),      NPU_CASE(Indirect),       NPU_CASE(Timestamp),
-                              NPU_CASE(Malformed),     NPU_CASE(MemoryFaults),   NPU_CASE(Doorbells),
-                              NPU_CASE(BigCopyFaults), NPU_CASE(FenceInterrupt), NPU_CASE(FenceVectorByName)};
+  const CMUnitTest tests[] = {
+      NPU_CASE(InOrder),          NPU_CASE(CopiesAndFills), NPU_CASE(Waits),         NPU_CASE(PolledWhileWritten),
+      NPU_CASE(PingPong),         NPU_CASE(Indirect),       NPU_CASE(Timestamp),     NPU_CASE(Malformed),
+      NPU_CASE(MemoryFaults),     NPU_CASE(Doorbells),      NPU_CASE(BigCopyFaults), NPU_CASE(FenceInterrupt),
+      NPU_CASE(FenceVectorByName)};
   return cmocka_run_group_tests_name("device.packets", tests, nullptr, nullptr);
 }

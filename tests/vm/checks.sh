@@ -13,6 +13,7 @@ run() { # name, command...: the command prints TAP
 }
 
 run kernel.style tests/vm/kernel-style.sh
+run kernel.layout tests/vm/uapi-layout.sh
 run vm.firmware tests/vm/firmware-host.sh
 run vm.demo tests/vm/same-results.sh
 run vm.glue tests/vm/qemu-glue.sh

@@ -30,10 +30,29 @@ struct fuzz_map {
   enum map_kind kind;
 };
 
+// What a step does, besides the calls of the table, which come first.
+enum fuzz_kind {
+  kStepSyncobj = 48,
+  kStepRaw,
+  kStepClose,
+  kStepMap,
+  kStepTouch,
+  kStepMemory,
+  kStepOpen,
+  kStepFork,
+  kStepKinds
+};
+
+// How long steps of a kind have taken.
+struct fuzz_time {
+  uint64_t steps, ns, longest;
+};
+
 // Counts of all processes; in shared memory, changed atomically.
 struct fuzz_counts {
   uint64_t calls, good, touches;  // ioctls and calls about mappings; of them successful; loads and stores in mappings
-  uint64_t good_by_call[64];      // ioctls that succeeded, by place in the table
+  uint64_t good_by_call[kStepSyncobj];  // ioctls that succeeded, by place in the table
+  struct fuzz_time times[kStepKinds];   // by place in the table, or kind
 };
 
 struct fuzzer {
@@ -47,6 +66,8 @@ struct fuzzer {
 void fuzz_init(struct fuzzer* f, uint64_t seed, struct fuzz_counts* counts);
 // Makes one to a few calls.
 void fuzz_step(struct fuzzer* f);
+// Prints where the time went.
+void fuzz_print_times(const struct fuzz_counts* counts);
 // Forgets and closes everything.
 void fuzz_end(struct fuzzer* f);
 

@@ -103,7 +103,7 @@ static uint64_t good_value(struct fuzzer* f, const struct fuzz_file* file, const
     case kEventfd:
       return UINT32_MAX;
     case kBytes:
-      return PAGE * (one_in(f, 8) ? 512 : 1 + below(f, 16));
+      return PAGE * (one_in(f, 32) ? 512 : 1 + below(f, 16));
     case kAddress:
       if (file->va_count && one_in(f, 2)) return file->vas[below(f, file->va_count)] + PAGE * below(f, 4);
       return BASE_VA + PAGE * below(f, 2048) + ((uint64_t)below(f, 4) << 30);
@@ -203,20 +203,18 @@ static void learn(struct fuzzer* f, struct fuzz_file* file, const struct call* c
   }
 }
 
-// Interrupts calls that sleep, again and again: without SA_RESTART each ends with EINTR sooner or later.
+// Interrupts whatever sleeps, again and again: without SA_RESTART each call that waits ends with EINTR sooner or later.
 static void on_alarm(int number) {
   (void)number;
 }
 
-static void timer(int microseconds) {
-  const struct itimerval value = {{0, microseconds}, {0, microseconds}};
-  setitimer(ITIMER_REAL, &value, NULL);
+static void start_alarms(void) {
+  const struct itimerval often = {{0, 20000}, {0, 20000}};
+  if (setitimer(ITIMER_REAL, &often, NULL)) bail("setitimer: %s", strerror(errno));
 }
 
-static int timed_ioctl(struct fuzzer* f, int fd, unsigned long request, void* args) {
-  timer(3000);
+static int counted_ioctl(struct fuzzer* f, int fd, unsigned long request, void* args) {
   const int ret = ioctl(fd, request, args);
-  timer(0);
   count_call(f, ret == 0);
   return ret;
 }
@@ -231,7 +229,8 @@ static bool too_large(const struct call* call, const void* args) {
 // Pointers at which nothing of this process lies: what the kernel writes there must not be the fuzzer's own data.
 static const uint64_t bad_pointers[] = {0, 1, PAGE, 1ull << 47, 0xffff888000000000ull, UINT64_MAX - 7};
 
-static void step_call(struct fuzzer* f, struct fuzz_file* file) {
+// Returns the call's place in the table.
+static int step_call(struct fuzzer* f, struct fuzz_file* file) {
   uint8_t args[512];
   int index = (int)below(f, (uint32_t)call_count);
   // A file without context takes little else.
@@ -262,14 +261,15 @@ static void step_call(struct fuzzer* f, struct fuzz_file* file) {
     else
       bind->flags = bind->handle = bind->offset = 0;
   }
-  if (too_large(call, args)) return;
+  if (too_large(call, args)) return index;
 
   unsigned long request = call->request;
   if (one_in(f, 20)) request = (request & ~IOCSIZE_MASK) | (unsigned long)below(f, sizeof args) << _IOC_SIZESHIFT;
   void* place = one_in(f, 100) ? (void*)(uintptr_t)odd_number(f) : args;
-  if (timed_ioctl(f, file->fd, request, place) || request != call->request || place != args) return;
+  if (counted_ioctl(f, file->fd, request, place) || request != call->request || place != args) return index;
   __atomic_fetch_add(&f->counts->good_by_call[index], 1, __ATOMIC_RELAXED);
   learn(f, file, call, args);
+  return index;
 }
 
 static void step_syncobj(struct fuzzer* f, struct fuzz_file* file) {
@@ -277,10 +277,10 @@ static void step_syncobj(struct fuzzer* f, struct fuzz_file* file) {
   struct drm_syncobj_destroy destroy = {.handle =
                                             file->syncobj_count ? file->syncobjs[below(f, file->syncobj_count)] : 1};
   if (one_in(f, 4)) {
-    timed_ioctl(f, file->fd, DRM_IOCTL_SYNCOBJ_DESTROY, &destroy);
+    counted_ioctl(f, file->fd, DRM_IOCTL_SYNCOBJ_DESTROY, &destroy);
     return;
   }
-  if (timed_ioctl(f, file->fd, DRM_IOCTL_SYNCOBJ_CREATE, &create)) return;
+  if (counted_ioctl(f, file->fd, DRM_IOCTL_SYNCOBJ_CREATE, &create)) return;
   const int at = file->syncobj_count < kSyncobjs ? file->syncobj_count++ : (int)below(f, kSyncobjs);
   file->syncobjs[at] = create.handle;
 }
@@ -295,13 +295,13 @@ static void step_raw(struct fuzzer* f, struct fuzz_file* file) {
   const bool syncobj = _IOC_NR(request) >= 0xbf && _IOC_NR(request) <= 0xcf;
   for (int i = 0; i < 128 && syncobj; ++i) noise[i] %= 16;
   // Taking and dropping the master role and the like is refused on an accel node; closing handles is the point.
-  timed_ioctl(f, file->fd, request, noise);
+  counted_ioctl(f, file->fd, request, noise);
 }
 
 static void step_close_handle(struct fuzzer* f, struct fuzz_file* file) {
   const struct member m = {.kind = kHandle};
   struct drm_gem_close args = {.handle = (uint32_t)good_value(f, file, &m)};
-  timed_ioctl(f, file->fd, DRM_IOCTL_GEM_CLOSE, &args);
+  counted_ioctl(f, file->fd, DRM_IOCTL_GEM_CLOSE, &args);
 }
 
 static void step_map(struct fuzzer* f, struct fuzz_file* file) {
@@ -419,6 +419,7 @@ static void step_fork(struct fuzzer* f) {
   if (pid < 0) return;
   if (pid == 0) {
     f->random ^= 0x5bd1e995;
+    start_alarms();  // no child inherits them
     const int steps = 5 + (int)below(f, 30);
     for (int i = 0; i < steps; ++i) fuzz_step(f);
     if (one_in(f, 2)) raise(SIGKILL);
@@ -438,37 +439,53 @@ void fuzz_init(struct fuzzer* f, uint64_t seed, struct fuzz_counts* counts) {
   for (int i = 0; i < kFiles; ++i) f->files[i].fd = -1;
   struct sigaction action = {.sa_handler = on_alarm};
   sigaction(SIGALRM, &action, NULL);
+  start_alarms();
   action.sa_handler = on_fault;
   sigaction(SIGSEGV, &action, NULL);
   sigaction(SIGBUS, &action, NULL);
 }
 
-void fuzz_step(struct fuzzer* f) {
+// One step, and its kind.
+static int any_step(struct fuzzer* f, struct fuzz_file* file) {
   static int depth;
+  const uint32_t what = below(f, 1000);
+  if (what < 530) return step_call(f, file);
+  if (what < 560) return step_syncobj(f, file), kStepSyncobj;
+  if (what < 620) return step_raw(f, file), kStepRaw;
+  if (what < 660) return step_close_handle(f, file), kStepClose;
+  if (what < 760) return step_map(f, file), kStepMap;
+  if (what < 940) return step_touch(f), kStepTouch;
+  if (what < 985) return step_memory(f), kStepMemory;
+  if (what < 996 || depth) return step_open(file), kStepOpen;
+  ++depth;
+  step_fork(f);
+  --depth;
+  return kStepFork;
+}
+
+void fuzz_step(struct fuzzer* f) {
   struct fuzz_file* file = &f->files[below(f, kFiles)];
+  const uint64_t start = now_ns();
   if (file->fd < 0) step_open(file);
   if (file->fd < 0) return;
-  const uint32_t what = below(f, 1000);
-  if (what < 530)
-    step_call(f, file);
-  else if (what < 560)
-    step_syncobj(f, file);
-  else if (what < 620)
-    step_raw(f, file);
-  else if (what < 660)
-    step_close_handle(f, file);
-  else if (what < 760)
-    step_map(f, file);
-  else if (what < 940)
-    step_touch(f);
-  else if (what < 985)
-    step_memory(f);
-  else if (what < 996)
-    step_open(file);
-  else if (!depth) {
-    ++depth;
-    step_fork(f);
-    --depth;
+  struct fuzz_time* time = &f->counts->times[any_step(f, file)];
+  const uint64_t took = now_ns() - start;
+  __atomic_fetch_add(&time->steps, 1, __ATOMIC_RELAXED);
+  __atomic_fetch_add(&time->ns, took, __ATOMIC_RELAXED);
+  // Of two at once one may be forgotten: it is shown only.
+  if (took > __atomic_load_n(&time->longest, __ATOMIC_RELAXED))
+    __atomic_store_n(&time->longest, took, __ATOMIC_RELAXED);
+}
+
+void fuzz_print_times(const struct fuzz_counts* counts) {
+  static const char* const names[] = {"syncobjs", "any ioctl",         "GEM_CLOSE", "mmap",
+                                      "touches",  "munmap and others", "open",      "fork"};
+  for (int i = 0; i < kStepKinds; ++i) {
+    const struct fuzz_time* t = &counts->times[i];
+    if (!t->steps) continue;
+    diag("%-20s %8llu steps, %8.1f s, mean %8.3f ms, longest %6.1f s",
+         i < call_count ? calls[i].name : names[i - kStepSyncobj], (unsigned long long)t->steps, t->ns / 1e9,
+         t->ns / 1e6 / t->steps, t->longest / 1e9);
   }
 }
 

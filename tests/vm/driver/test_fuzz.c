@@ -82,9 +82,11 @@ static void device_file(char* path, size_t bytes, const char* name) {
 }
 
 static void debug_file(char* path, size_t bytes, const char* name) {
+  static char slot[32];  // the device's name on its bus
   char target[PATH_MAX];
-  if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
-  snprintf(path, bytes, "/sys/kernel/debug/accel/%s/%s", strrchr(target, '/') + 1, name);
+  if (!*slot && !realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
+  if (!*slot) snprintf(slot, sizeof slot, "%s", strrchr(target, '/') + 1);
+  snprintf(path, bytes, "/sys/kernel/debug/accel/%s/%s", slot, name);
 }
 
 static uint64_t draw(uint64_t* random) {
@@ -94,35 +96,49 @@ static uint64_t draw(uint64_t* random) {
   return *random;
 }
 
-// Root, beside the fuzzers: errors of every kind, resets, and a reader of everything there is to read.
-static void injector(uint64_t random) {
+static void inject(uint64_t* random) {
+  char path[PATH_MAX], text[96];
+  uint32_t kind = 1 + (uint32_t)(draw(random) % (NPU_INJ_KINDS - 1));
+  // What takes the device seconds to get over comes seldom: the processes are to do something, too.
+  if ((kind == NPU_INJ_FW_CRASH || kind == NPU_INJ_HANG) && draw(random) % 40) kind = NPU_INJ_LOST_IRQ;
+  const uint64_t addr = draw(random) % 2 ? draw(random) % 3 : draw(random) % 2 ? UINT64_MAX : draw(random) % (64 << 20);
+  snprintf(text, sizeof text, "%u %u %lld %u", kind, 1 + (uint32_t)(draw(random) % 3), (long long)addr,
+           (uint32_t)draw(random));
+  debug_file(path, sizeof path, "inject");
+  if (write_file(path, text) == 0) ++shared->injections;
+}
+
+static void act_as_root(uint64_t* random) {
   static const char* const attributes[] = {"fw_state", "fw_version", "fw_error", "health",   "temp_mc",    "ecc_ce",
                                            "hw_tree",  "hangs",      "uevent",   "power_mw", "memory_free"};
-  char path[PATH_MAX], text[96];
+  char path[PATH_MAX];
+  const uint32_t what = (uint32_t)(draw(random) % 400);
+  if (what < 240) {
+    inject(random);
+  } else if (what < 390) {
+    device_file(path, sizeof path, attributes[draw(random) % (sizeof attributes / sizeof *attributes)]);
+    read_away(path);
+  } else if (what < 395) {
+    debug_file(path, sizeof path, "lose_memory");
+    write_file(path, "1");
+  } else if (what < 398) {
+    device_file(path, sizeof path, what == 395 ? "fw_reload" : "reset");
+    if (write_file(path, "1") == 0) ++shared->resets;
+  }
+}
+
+// Root, beside the fuzzers: errors of every kind, resets, and a reader of everything there is to read.  Something
+// happens every dozen calls, however long they take.
+static void injector(uint64_t random) {
+  char path[PATH_MAX];
+  uint64_t next = __atomic_load_n(&shared->counts.calls, __ATOMIC_RELAXED);
   while (!__atomic_load_n(&shared->stop, __ATOMIC_ACQUIRE)) {
-    poll(NULL, 0, 1 + (int)(draw(&random) % 20));
-    const uint32_t what = (uint32_t)(draw(&random) % 400);
-    if (what < 160) {
-      uint32_t kind = 1 + (uint32_t)(draw(&random) % (NPU_INJ_KINDS - 1));
-      // What takes the device seconds to get over comes seldom: the processes are to do something, too.
-      if ((kind == NPU_INJ_FW_CRASH || kind == NPU_INJ_HANG) && draw(&random) % 40) kind = NPU_INJ_LOST_IRQ;
-      const uint64_t addr = draw(&random) % 2   ? draw(&random) % 3
-                            : draw(&random) % 2 ? UINT64_MAX
-                                                : draw(&random) % (64 << 20);
-      snprintf(text, sizeof text, "%u %u %lld %u", kind, 1 + (uint32_t)(draw(&random) % 3), (long long)addr,
-               (uint32_t)draw(&random));
-      debug_file(path, sizeof path, "inject");
-      if (write_file(path, text) == 0) ++shared->injections;
-    } else if (what < 390) {
-      device_file(path, sizeof path, attributes[draw(&random) % (sizeof attributes / sizeof *attributes)]);
-      read_away(path);
-    } else if (what < 395) {
-      debug_file(path, sizeof path, "lose_memory");
-      write_file(path, "1");
-    } else if (what < 398) {
-      device_file(path, sizeof path, what == 395 ? "fw_reload" : "reset");
-      if (write_file(path, "1") == 0) ++shared->resets;
+    if (__atomic_load_n(&shared->counts.calls, __ATOMIC_RELAXED) < next) {
+      poll(NULL, 0, 10);
+      continue;
     }
+    act_as_root(&random);
+    next += 1 + draw(&random) % 24;
   }
   debug_file(path, sizeof path, "inject");
   write_file(path, "0");
@@ -170,7 +186,7 @@ static bool ended(pid_t pid) {
       return as_meant;
     }
     if (now_ns() > end) break;
-    poll(NULL, 0, 5);
+    poll(NULL, 0, 20);
   }
   kill(pid, SIGKILL);
   return false;
@@ -260,6 +276,7 @@ int main(int argc, char** argv) {
       (unsigned long long)shared->counts.calls, rounds, (now_ns() - start_time) / 1e9, (unsigned long long)seed,
       (unsigned long long)shared->counts.good, (unsigned long long)shared->counts.touches,
       (unsigned long long)shared->injections, (unsigned long long)shared->resets);
+  fuzz_print_times(&shared->counts);
   ok(shared->counts.calls >= wanted, "%llu calls are made", (unsigned long long)wanted);
   is_equal((unsigned)stuck, 0, "every process ends");
   is_equal((unsigned)dead, 0, "the device can be brought back after each round");

@@ -12,6 +12,11 @@ namespace {
 
 constexpr uint64_t kRead = NPU_PTE_READ, kWrite = NPU_PTE_WRITE, kExec = NPU_PTE_EXEC;
 constexpr uint32_t kRingLog2 = 8;
+constexpr uint64_t kGate = 64;  // offset in the fence's page: in another cache line
+
+std::atomic_ref<uint64_t> SharedWord(void* page, uint64_t offset) {
+  return std::atomic_ref<uint64_t>(*reinterpret_cast<uint64_t*>(static_cast<char*>(page) + offset));
+}
 
 }  // namespace
 
@@ -53,8 +58,26 @@ void NullLauncher::Launch(unsigned packets) {
   queue_->Doorbell(launched_);
 }
 
+void NullLauncher::Hold() {
+  npu_packet packet{};
+  packet.type = NPU_PKT_WAIT;
+  packet.flags = NPU_PKT_F_SIGNAL;
+  packet.signal_addr = Pointer(2, 1);
+  packet.u.wait.addr = Pointer(2, 1) + kGate;
+  packet.u.wait.cond = NPU_WAIT_GE;
+  npu_packet* slot = &queue_->ring()[launched_ % queue_->ring_packets()];
+  packet.u.wait.value = packet.signal_value = ++launched_;
+  memcpy(slot, &packet, sizeof packet);
+  queue_->Doorbell(launched_);
+}
+
+void NullLauncher::Release() {
+  SharedWord(fence_->map(), kGate).store(launched_, std::memory_order_release);
+  queue_->Kick();
+}
+
 uint64_t NullLauncher::Finished() const {
-  return std::atomic_ref<uint64_t>(*static_cast<uint64_t*>(fence_->map())).load(std::memory_order_acquire);
+  return SharedWord(fence_->map(), 0).load(std::memory_order_acquire);
 }
 
 void NullLauncher::PollFor(uint64_t finished) const {

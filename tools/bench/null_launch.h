@@ -22,6 +22,10 @@ class NullLauncher {
 
   // Writes packets to the ring, then rings the doorbell once.  Each stores its number, counted from 1, as it finishes.
   void Launch(unsigned packets = 1);
+  // Puts a packet into the ring that finishes when Release() is called, and not before.
+  void Hold();
+  // Stores the value that the packet waits for, and tells the device.
+  void Release();
   uint64_t launched() const { return launched_; }
   // How many packets have finished.
   uint64_t Finished() const;

@@ -141,6 +141,12 @@ static pci_ers_result_t npu_pm_slot_reset(struct pci_dev *pdev)
 	}
 	pci_restore_state(pdev);
 	down_write(&ndev->recovery.lock);
+	/*
+	 * When another function of the slot has asked for this after an error that we could have
+	 * lived with, nothing was reset, and the device still works.
+	 */
+	if (!ndev->recovery.bus_lost)
+		npu_quiesce(ndev);
 	ndev->recovery.bus_lost = false;
 	ret = npu_pm_rebuild(ndev, "a bus error");
 	npu_recovery_unlock(ndev);

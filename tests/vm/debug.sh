@@ -87,5 +87,6 @@ judge_splat
 boot two-devices tools/vm/run --devices 2 --timeout 300 --exec driver-share-test
 boot firmware tests/vm/firmware-host.sh
 boot bus /usr/bin/python3 -B tests/vm/bus.py
+boot neighbour env NPU_KERNEL="$kernel" tests/vm/neighbour.sh
 boot pull /usr/bin/python3 -B tests/vm/bus.py driver-pull-test
 check sum

@@ -291,6 +291,10 @@ struct drm_npu_queue_destroy {
  * @queue: handle
  * @mode: NPU_RESUME_SKIP; NPU_RESUME_FLUSH; or after NPU_FAULT_RESET also NPU_RESUME_CONTINUE: the packet again
  *
+ * The call returns when the firmware has taken the order.  The device carries it out and then writes NPU_QUEUE_OK to the
+ * status page, perhaps later: until then DRM_NPU_WAIT with this queue may still give EIO, and NPU_RESUME_FLUSH also drops
+ * packets that are rung meanwhile.  So wait for that state before ringing or waiting.
+ *
  * EINVAL when the queue is not faulted, or may not try its packet again.  ENOENT: no such queue.  EBUSY: other blocks of
  * its packet still run after a second.
  */

@@ -15,6 +15,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rows import merge
+
 BUILD = Path(__file__).resolve().parents[2] / "build/host"
 UNTIMED = BUILD / "bench/untimed"
 PAIRS = 9
@@ -50,10 +52,7 @@ def main():
                      "note": f"of the CPU time without it, {PAIRS} pairs; to stay below {LIMIT} %"})
         print(f"{'cycle_model_cost_' + name:<36} {percent:>5.1f} %   of {milliseconds:.1f} ms CPU time")
     if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        old = json.loads(path.read_text()) if path.exists() else []
-        names = {row["name"] for row in rows}
-        path.write_text(json.dumps([row for row in old if row["name"] not in names] + rows, indent=2) + "\n")
+        merge(sys.argv[1], rows)
 
 
 if __name__ == "__main__":

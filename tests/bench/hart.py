@@ -7,7 +7,6 @@
 Both run a program in turn, five times; the time that an empty program takes is taken off; medians.  The number of
 instructions is what npu-hart counts: both run the same ones."""
 
-import json
 import re
 import resource
 import shutil
@@ -15,6 +14,8 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+from rows import merge
 
 BUILD = Path(__file__).resolve().parents[2] / "build/host"
 PROGRAMS = ("integer", "fp32", "memory", "branchy")
@@ -59,10 +60,7 @@ def main():
         rows.append(row)
         print(f"{row['name']:<28} {row['value']:>12.4g} {row['unit']:<8} {peer:<40} {counts[name]} instructions")
     if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        old = json.loads(path.read_text()) if path.exists() else []
-        names = {row["name"] for row in rows}
-        path.write_text(json.dumps([row for row in old if row["name"] not in names] + rows, indent=2) + "\n")
+        merge(sys.argv[1], rows)
 
 
 if __name__ == "__main__":

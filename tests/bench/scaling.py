@@ -16,6 +16,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from rows import merge
+
 BUILD = Path(__file__).resolve().parents[2] / "build/host"
 PAIRS = 3
 PREFIX = "matmul_"
@@ -57,10 +59,7 @@ def main():
               f"{rate:.4g} {pairs[0][1][name]['unit']}; CPU time {cpu:.2f} x")
     print(f"load of the machine meanwhile: {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs")
     if len(sys.argv) > 1:
-        path = Path(sys.argv[1])
-        old = json.loads(path.read_text()) if path.exists() else []
-        names = {row["name"] for row in added}
-        path.write_text(json.dumps([row for row in old if row["name"] not in names] + added, indent=2) + "\n")
+        merge(sys.argv[1], added)
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
 """Measures the VM from outside and adds rows to the JSON file: time from power-on to a loaded driver, and the CPU time of
 the device's threads while the guest idles."""
 
-import json
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+from rows import merge
 
 RUN = str(Path(__file__).resolve().parents[2] / "tools/vm/run")
 IDLE_SECONDS = 10
@@ -75,15 +76,13 @@ def idle_share():
 
 
 def main():
-    path = Path(sys.argv[1])
-    rows = json.loads(path.read_text()) if path.exists() else []
     share, names = idle_share()
-    rows.append({"name": "boot_to_driver.vm", "value": round(boot_seconds(), 2), "unit": "s",
-                 "note": "runner start to the first command's end, emulated"})
-    rows.append({"name": "idle_device_cpu.vm", "value": round(share, 4), "unit": "CPU", "note": ", ".join(names)})
-    for row in rows[-2:]:
+    rows = [{"name": "boot_to_driver.vm", "value": round(boot_seconds(), 2), "unit": "s",
+                 "note": "runner start to the first command's end, emulated"},
+            {"name": "idle_device_cpu.vm", "value": round(share, 4), "unit": "CPU", "note": ", ".join(names)}]
+    for row in rows:
         print(f"{row['name']:<28} {row['value']:>12} {row['unit']:<8} {row['note']}")
-    path.write_text(json.dumps(rows, indent=2) + "\n")
+    merge(sys.argv[1], rows)
 
 
 if __name__ == "__main__":

@@ -443,20 +443,11 @@ def main():
     write("hardware-tree", "seed-tree", hardware_tree())
     write("kernel-file", "seed-kernel", kernel_file())
     write("source-lines", "seed-kernel", kernel_file("-g1"))
-    for name, data in pipes():
-        write("pipes", "seed-" + name, data)
-    for name, data in core():
-        write("core", "seed-" + name, data)
-    for name, data in device():
-        write("device", "seed-" + name, data)
-    for name, data in firmware():
-        write("firmware", "seed-" + name, data)
-    for name, data in management():
-        write("management", "seed-" + name, data)
-    for name, data in tables():
-        write("tables", "seed-" + name, data)
-    for name, data in dump():
-        write("dump", "seed-" + name, data)
+    many = {"pipes": pipes, "core": core, "device": device, "firmware": firmware, "management": management,
+            "tables": tables, "dump": dump}
+    for target, inputs in many.items():
+        for name, data in inputs():
+            write(target, "seed-" + name, data)
     write("weights", "seed-weights", b"\1" + weights())
 
 

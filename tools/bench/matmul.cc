@@ -10,25 +10,15 @@
 
 #include "bench.h"
 #include "matmul_peers.h"
-#include "npu.h"
-#include "npu_ops.h"
+#include "matmul_types.h"
 
 namespace npu::bench {
 namespace {
 
-struct Type {
-  const char* name;
-  npuOpsType type;
-  uint32_t bytes;
-  uint32_t npuDeviceProp::*macs_per_cycle;
-  const char* unit;
-};
-constexpr Type kTypes[] = {{"f32", npuOpsTypeF32, 4, &npuDeviceProp::f32MacsPerCycle, "GFLOP/s"},
-                           {"bf16", npuOpsTypeBF16, 2, &npuDeviceProp::f16MacsPerCycle, "GFLOP/s"},
-                           {"i8", npuOpsTypeI8, 1, &npuDeviceProp::i8MacsPerCycle, "GOP/s"}};
+constexpr MatmulType kTypes[] = {kF32, kBF16, kI8};
 
 // Small integers in every type, which all of them hold exactly.
-std::vector<uint8_t> Operand(const Type& type, uint32_t n, uint32_t period) {
+std::vector<uint8_t> Operand(const MatmulType& type, uint32_t n, uint32_t period) {
   std::vector<uint8_t> bytes(size_t{n} * n * type.bytes);
   for (size_t i = 0; i < size_t{n} * n; i++) {
     const int value = static_cast<int>(i % period) - static_cast<int>(period / 2);
@@ -45,7 +35,7 @@ std::vector<uint8_t> Operand(const Type& type, uint32_t n, uint32_t period) {
 // Device copies of the operands, and the operator on them.
 class Ours {
  public:
-  Ours(const Type& type, uint32_t n, const std::vector<uint8_t>& a, const std::vector<uint8_t>& b)
+  Ours(const MatmulType& type, uint32_t n, const std::vector<uint8_t>& a, const std::vector<uint8_t>& b)
       : desc_{.m = n, .n = n, .k = n, .type = type.type} {
     BENCH_CHECK(npuMalloc(&a_, a.size()));
     BENCH_CHECK(npuMalloc(&b_, b.size()));
@@ -64,7 +54,7 @@ class Ours {
     BENCH_CHECK(npuStreamSynchronize(nullptr));
   }
   // Of one run.
-  double PeakShare(const Type& type) {
+  double PeakShare(const MatmulType& type) {
     npuDeviceProp prop;
     npuCounters before, after;
     BENCH_CHECK(npuGetDeviceProperties(&prop, 0));
@@ -100,7 +90,7 @@ struct Times {
 };
 
 // Ours and the fastest peer's, in turn.
-Row Measure(const Type& type, uint32_t n, const std::string& name, Ours* ours, const std::vector<Peer>& peers) {
+Row Measure(const MatmulType& type, uint32_t n, const std::string& name, Ours* ours, const std::vector<Peer>& peers) {
   Times times;
   std::vector<Times> theirs(peers.size());
   for (int i = 0; i < (n > 2048 ? 3 : 7); i++) {
@@ -119,7 +109,7 @@ Row Measure(const Type& type, uint32_t n, const std::string& name, Ours* ours, c
   return row;
 }
 
-void MeasureAndShare(const Type& type, uint32_t n, const std::string& suffix, bool share, Rows* rows) {
+void MeasureAndShare(const MatmulType& type, uint32_t n, const std::string& suffix, bool share, Rows* rows) {
   const auto a = Operand(type, n, 13), b = Operand(type, n, 7);
   std::vector<uint8_t> c(size_t{n} * n * 4);
   Ours ours(type, n, a, b);
@@ -147,7 +137,7 @@ std::string Suffix() {
 
 void BenchMatmul(Rows* rows) {
   const std::string suffix = Suffix();
-  for (const Type& type : kTypes) {
+  for (const MatmulType& type : kTypes) {
     for (const uint32_t n : {256u, 512u, 1024u, 2048u, 4096u}) {
       size_t free = 0, total = 0;
       BENCH_CHECK(npuMemGetInfo(&free, &total));
@@ -163,7 +153,7 @@ void BenchMatmul(Rows* rows) {
 }
 
 void BenchScaling(Rows* rows) {
-  for (const Type& type : kTypes) MeasureAndShare(type, 2048, Suffix(), false, rows);
+  for (const MatmulType& type : kTypes) MeasureAndShare(type, 2048, Suffix(), false, rows);
 }
 
 }  // namespace npu::bench

@@ -7,21 +7,12 @@
 #include <algorithm>
 
 #include "bench.h"
-#include "npu.h"
-#include "npu_ops.h"
+#include "matmul_types.h"
 
 namespace npu::bench {
 namespace {
 
-struct Type {
-  const char* name;
-  npuOpsType type;
-  uint32_t bytes;
-  uint32_t npuDeviceProp::*macs_per_cycle;
-};
-constexpr Type kTypes[] = {{"f32", npuOpsTypeF32, 4, &npuDeviceProp::f32MacsPerCycle},
-                           {"f16", npuOpsTypeF16, 2, &npuDeviceProp::f16MacsPerCycle},
-                           {"i8", npuOpsTypeI8, 1, &npuDeviceProp::i8MacsPerCycle}};
+constexpr MatmulType kTypes[] = {kF32, kF16, kI8};
 
 struct Shape {
   uint32_t m, n, k;
@@ -46,7 +37,7 @@ npuCounters Cost(const std::function<void()>& run) {
   return after;
 }
 
-npuCounters Matmul(const Type& type, const Shape& s) {
+npuCounters Matmul(const MatmulType& type, const Shape& s) {
   const npuOpsMatmulDesc desc{.m = s.m, .n = s.n, .k = s.k, .type = type.type};
   const size_t sizes[] = {size_t{s.m} * s.k * type.bytes, size_t{s.k} * s.n * type.bytes, size_t{s.m} * s.n * 4};
   void* at[3];
@@ -60,7 +51,7 @@ npuCounters Matmul(const Type& type, const Shape& s) {
   return cost;
 }
 
-void Balance(const npuDeviceProp& prop, const Type& type, Rows* rows) {
+void Balance(const npuDeviceProp& prop, const MatmulType& type, Rows* rows) {
   const double macs = double(prop.*type.macs_per_cycle) * prop.cores;
   rows->push_back(
       {.name = fmt::format("roofline_{}_balance", type.name),
@@ -73,7 +64,7 @@ void Balance(const npuDeviceProp& prop, const Type& type, Rows* rows) {
                            double(prop.sramBytes) * prop.cores / macs)});
 }
 
-void Position(const npuDeviceProp& prop, const Type& type, const Shape& s, Rows* rows) {
+void Position(const npuDeviceProp& prop, const MatmulType& type, const Shape& s, Rows* rows) {
   const npuCounters c = Matmul(type, s);
   const double peak = double(prop.*type.macs_per_cycle) * prop.cores, bandwidth = prop.memoryBytesPerCycle;
   // Of the bytes that were moved, not of those that had to be: what the operator reads twice counts twice.  The two
@@ -97,7 +88,7 @@ void Position(const npuDeviceProp& prop, const Type& type, const Shape& s, Rows*
 void BenchRoofline(Rows* rows) {
   npuDeviceProp prop;
   BENCH_CHECK(npuGetDeviceProperties(&prop, 0));
-  for (const Type& type : kTypes) {
+  for (const MatmulType& type : kTypes) {
     Balance(prop, type, rows);
     for (const Shape& shape : kShapes) Position(prop, type, shape, rows);
   }

@@ -197,6 +197,13 @@ struct npu_packet copy_packet(uint64_t dst, uint64_t src, uint64_t bytes, uint64
   return packet;
 }
 
+struct npu_packet wait_packet(uint64_t addr, uint64_t value, uint32_t cond, uint64_t signal_ptr,
+                              uint64_t signal_value) {
+  struct npu_packet packet = packet_of(NPU_PKT_WAIT, signal_ptr, signal_value);
+  packet.u.wait = (struct npu_pkt_wait){.addr = addr, .value = value, .cond = cond};
+  return packet;
+}
+
 int wait_value(struct buffer* buffer, uint64_t offset, uint64_t value, uint32_t cond, int64_t timeout_ms,
                uint32_t queue) {
   struct drm_npu_wait args = {.handle = buffer->handle,
@@ -207,6 +214,27 @@ int wait_value(struct buffer* buffer, uint64_t offset, uint64_t value, uint32_t 
                               .timeout_ns = INT64_MAX};
   if (timeout_ms >= 0) args.timeout_ns = (int64_t)(now_ns() + (uint64_t)timeout_ms * 1000000u);
   return npu_ioctl(buffer->context->fd, DRM_IOCTL_NPU_WAIT, &args);
+}
+
+void put_gated(struct queue* queue, uint64_t gate_ptr, uint64_t gate, uint64_t signal_ptr, uint64_t value) {
+  const struct npu_packet wait = wait_packet(gate_ptr, gate, NPU_WAIT_GE, 0, 0);
+  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, signal_ptr, value);
+  put_packet(queue, &wait);
+  put_packet(queue, &done);
+  ring_doorbell(queue);
+}
+
+void check_works(const char* what) {
+  struct context c = context_new();
+  struct queue q = queue_new(&c, 4);
+  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
+  const struct npu_packet packet = packet_of(NPU_PKT_NOP, publish(&b, 1, BASE_VA), 1);
+  put_packet(&q, &packet);
+  ring_doorbell(&q);
+  is_errno(wait_value(&b, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, what);
+  queue_free(&q);
+  buffer_free(&b);
+  context_close(&c);
 }
 
 bool wait_state(struct queue* queue, uint32_t state) {

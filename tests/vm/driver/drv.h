@@ -83,10 +83,16 @@ void put_packet(struct queue* queue, const struct npu_packet* packet);
 void ring_doorbell(struct queue* queue);
 struct npu_packet packet_of(uint8_t type, uint64_t signal_addr, uint64_t signal_value);
 struct npu_packet copy_packet(uint64_t dst, uint64_t src, uint64_t bytes, uint64_t signal_addr, uint64_t signal_value);
+// Waits until the word at addr is `value` in the sense of cond (NPU_WAIT_*).
+struct npu_packet wait_packet(uint64_t addr, uint64_t value, uint32_t cond, uint64_t signal_ptr, uint64_t signal_value);
 // Wait ioctl; timeout from now in milliseconds, or < 0 for "forever".  -1 and errno.
 int wait_value(struct buffer* buffer, uint64_t offset, uint64_t value, uint32_t cond, int64_t timeout_ms,
                uint32_t queue);
-// Until the queue's state is so, within 30 s.
+// Shows the device two packets: wait until the word at gate_ptr is at least `gate`, then store value at signal_ptr.
+void put_gated(struct queue* queue, uint64_t gate_ptr, uint64_t gate, uint64_t signal_ptr, uint64_t value);
+// One test: a new context does a packet's work.
+void check_works(const char* what);
+// Until the queue's state is so, within 10 s.
 bool wait_state(struct queue* queue, uint32_t state);
 // Until the thread of this process whose number is at tid, where it is 0 at first, sleeps in the kernel; within 20 s.
 bool thread_sleeps(const int* tid);

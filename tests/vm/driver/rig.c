@@ -8,13 +8,13 @@
 #include "../tap.h"
 
 void rig_open(struct rig* r) {
-  rig_open_ring(r, 6);
+  rig_open_with(r, 6, DRM_NPU_BO_HOST);
 }
 
-void rig_open_ring(struct rig* r, uint32_t ring_log2) {
+void rig_open_with(struct rig* r, uint32_t ring_log2, uint32_t fence_flags) {
   *r = (struct rig){.context = context_new()};
   r->queue = queue_new(&r->context, ring_log2);
-  r->fence = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
+  r->fence = buffer_new(&r->context, PAGE, fence_flags);
   r->out = buffer_new(&r->context, PAGE, DRM_NPU_BO_HOST);
   r->fence_ptr = publish(&r->fence, kFence, FENCE_VA);
   r->out_ptr = publish(&r->out, kOut, OUT_VA);
@@ -35,12 +35,7 @@ void rig_close(struct rig* r) {
 }
 
 void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + RIG_GATE, .value = gate, .cond = NPU_WAIT_GE};
-  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r->fence_ptr, value);
-  put_packet(&r->queue, &wait);
-  put_packet(&r->queue, &done);
-  ring_doorbell(&r->queue);
+  put_gated(&r->queue, r->fence_ptr + RIG_GATE, gate, r->fence_ptr, value);
 }
 
 void open_gate(struct rig* r, uint64_t gate) {
@@ -129,15 +124,16 @@ bool pages_numbered(const struct buffer* b, uint64_t first) {
   return true;
 }
 
-static void debugfs_path(char* path, size_t bytes, const char* name) {
+const char* debugfs_path(const char* name) {
+  static _Thread_local char path[128];
   char target[PATH_MAX];
   if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
-  snprintf(path, bytes, "/sys/kernel/debug/accel/%s/%s", strrchr(target, '/') + 1, name);
+  snprintf(path, sizeof path, "/sys/kernel/debug/accel/%s/%s", strrchr(target, '/') + 1, name);
+  return path;
 }
 
 int debugfs_write(const char* name, const char* text) {
-  char path[128];
-  debugfs_path(path, sizeof path, name);
+  const char* path = debugfs_path(name);
   const int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) bail("%s: %s", path, strerror(errno));
   const int ret = write(fd, text, strlen(text)) == (ssize_t)strlen(text) ? 0 : -1;
@@ -148,8 +144,7 @@ int debugfs_write(const char* name, const char* text) {
 }
 
 char* debugfs_read(const char* name) {
-  char path[128];
-  debugfs_path(path, sizeof path, name);
+  const char* path = debugfs_path(name);
   FILE* f = fopen(path, "re");
   if (!f) bail("%s: %s", path, strerror(errno));
   size_t bytes = 0, room = 1 << 16;

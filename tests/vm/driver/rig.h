@@ -24,8 +24,8 @@ struct rig {
 };
 
 void rig_open(struct rig* r);
-// The same with a ring of another size.
-void rig_open_ring(struct rig* r, uint32_t ring_log2);
+// The same with a ring of another size and the fence in memory of either kind (DRM_NPU_BO_*).
+void rig_open_with(struct rig* r, uint32_t ring_log2, uint32_t fence_flags);
 void rig_close(struct rig* r);
 // Two packets: wait for the gate, a word of the fence's buffer, to be `gate`; then store `value` at its first word.
 #define RIG_GATE 64  // its offset
@@ -56,7 +56,9 @@ bool pages_numbered(const struct buffer* b, uint64_t first);
 char place_of(const char* name);
 void name_buffer(struct buffer* b, const char* name);
 
-// A file in the device's folder of debugfs: 0, or -1 and errno.
+// The path of a file in the device's folder of debugfs, until the thread's next call.
+const char* debugfs_path(const char* name);
+// Writes to it: 0, or -1 and errno.
 int debugfs_write(const char* name, const char* text);
 // Its text in malloced memory.
 char* debugfs_read(const char* name);

@@ -71,7 +71,7 @@ static void reset_device(void) {
   if (fd >= 0) close(fd);
 }
 
-static void check_works(const char* what) {
+static void check_workers(const char* what) {
   struct worker w[kWorkers];
   workers_start(w, kWorkers);
   const bool moving = all_move(w);
@@ -174,7 +174,7 @@ int main(int argc, char** argv) {
     return tap_done();
   }
   test_mild_errors();
-  check_works("new contexts work, and not a bit is wrong");
+  check_workers("new contexts work, and not a bit is wrong");
   test_fatal_error();
   no_complaints();
   return tap_done();

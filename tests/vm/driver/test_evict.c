@@ -131,8 +131,7 @@ static void test_in_flight(void) {
   is_equal(device_reads(&idle, 0), 4000, "the idle context has worked");
 
   // A packet that waits for a value which comes later.
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, busy.fence_ptr, 1);
-  wait.u.wait = (struct npu_pkt_wait){.addr = busy.out_ptr, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(busy.out_ptr, 1, NPU_WAIT_EQ, busy.fence_ptr, 1);
   busy.count = 1;
   put_packet(&busy.queue, &wait);
   ring_doorbell(&busy.queue);
@@ -179,8 +178,7 @@ static void test_no_room(void) {
     number_pages(&b[i], 100 * i);
     if (bind_range(&b[i], 0, BASE_VA + i * piece, piece, RIGHTS_RW)) bail("bind: %s", strerror(errno));
   }
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, r.fence_ptr, 1);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.out_ptr, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(r.out_ptr, 1, NPU_WAIT_EQ, r.fence_ptr, 1);
   r.count = 1;
   put_packet(&r.queue, &wait);
   ring_doorbell(&r.queue);

@@ -254,8 +254,7 @@ static void prepare_whole(void) {
   struct queue q = queue_new(&s.whole, 4);
   publish(&device, 1, BASE_VA);
   const uint64_t word = publish(&host, 2, FENCE_VA);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = word, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(word, 1, NPU_WAIT_EQ, 0, 0);
   put_packet(&q, &wait);
   ring_doorbell(&q);
   munmap_queue(&q);
@@ -354,8 +353,7 @@ static void stage_open(void) {
   number_pages(&s.other, NEW);
   s.gated = queue_new(&s.rig.context, 4);
   s.garbled = queue_new(&s.rig.context, 4);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = s.rig.fence_ptr + GATE, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(s.rig.fence_ptr + GATE, 1, NPU_WAIT_EQ, 0, 0);
   put_packet(&s.gated, &wait);
   ring_doorbell(&s.gated);
   if (drmSyncobjCreate(s.rig.context.fd, 0, &s.syncobj) || drmSyncobjCreate(s.rig.context.fd, 0, &s.end) ||

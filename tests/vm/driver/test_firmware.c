@@ -63,16 +63,7 @@ static void check_unusable(const char* what) {
 static void check_usable(void) {
   ok(strcmp(read_attribute("fw_state"), "ready") == 0, "fw_state is ready");
   ok(read_attribute("fw_error")[0] == 0, "fw_error is empty");
-  struct context c = context_new();
-  struct queue q = queue_new(&c, 4);
-  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
-  const struct npu_packet packet = packet_of(NPU_PKT_NOP, publish(&b, 1, BASE_VA), 1);
-  put_packet(&q, &packet);
-  ring_doorbell(&q);
-  is_errno(wait_value(&b, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, "the device works");
-  queue_free(&q);
-  buffer_free(&b);
-  context_close(&c);
+  check_works("the device works");
 }
 
 // With a context open a bad file is refused, too, but what ran before runs again.

@@ -28,8 +28,7 @@ static int work_and_vanish(void* arg) {
     put_packet(&copies, &packet);
   }
   ring_doorbell(&copies);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = fence_ptr + 8, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(fence_ptr + 8, 1, NPU_WAIT_EQ, 0, 0);
   put_packet(&waits, &wait);
   ring_doorbell(&waits);
   const struct npu_packet garbage = {.type = 77};

@@ -32,7 +32,7 @@ static uint64_t event_take(int fd) {
 
 static void test_work(void) {
   struct rig r;
-  rig_open_ring(&r, 4);
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
   uint64_t value = 0;
   for (int i = 0; i < 3 * 16; ++i)
     submit_nop(&r.queue, r.fence_ptr, ++value), wait_value(&r.fence, 0, value, NPU_WAIT_EQ, 20000, r.queue.id);
@@ -53,7 +53,7 @@ static void test_work(void) {
 // A packet of garbage: the queue faults, the eventfd says so, the other queue goes on, the queue can be resumed.
 static void test_fault(void) {
   struct rig r;
-  rig_open_ring(&r, 4);
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
   struct queue second = queue_new(&r.context, 4);
   struct npu_packet garbage;
   memset(&garbage, 0xcc, sizeof garbage);
@@ -101,7 +101,7 @@ static void test_fault(void) {
 // A doorbell that is nonsense is a fault of that queue, too.
 static void test_bad_doorbell(void) {
   struct rig r;
-  rig_open_ring(&r, 4);
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
   r.queue.doorbell[NPU_DB_WPTR / 8] = 1000000;
   ok(wait_state(&r.queue, NPU_QUEUE_FAULTED), "a write index far ahead stops the queue");
   is_equal(r.queue.status->error, NPU_FAULT_BAD_DOORBELL, "error");
@@ -111,7 +111,7 @@ static void test_bad_doorbell(void) {
 
 static void test_full_fault_ring(void) {
   struct rig r;
-  rig_open_ring(&r, 4);
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
   struct drm_npu_queue_resume resume = {.queue = r.queue.id, .mode = NPU_RESUME_SKIP};
   struct npu_packet garbage = {.type = 200};
   const uint32_t faults = r.context.fault_entries + 10;
@@ -204,7 +204,7 @@ static void test_many(void) {
   enum { kQueues = 40, kPackets = 500 };
   static struct queue queues[kQueues];
   struct rig r;
-  rig_open_ring(&r, 4);
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
   for (int i = 0; i < kQueues; ++i) queues[i] = queue_new(&r.context, 9);
   for (int n = 1; n <= kPackets; ++n) {
     for (int i = 0; i < kQueues; ++i) {
@@ -250,9 +250,8 @@ static void test_doorbell_revoked(void) {
 // While it works.
 static void test_destroy_busy(void) {
   struct rig r;
-  rig_open_ring(&r, 4);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 128, .value = 1, .cond = NPU_WAIT_EQ};
+  rig_open_with(&r, 4, DRM_NPU_BO_HOST);
+  const struct npu_packet wait = wait_packet(r.fence_ptr + 128, 1, NPU_WAIT_EQ, 0, 0);
   for (int i = 0; i < 20; ++i) {
     struct queue q = queue_new(&r.context, 4);
     put_packet(&q, &wait);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Injected errors: what the driver does when the device does not do what it should.
-#include "drv.h"
+#include "rig.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -11,47 +11,10 @@
 #include <unistd.h>
 
 #include "../tap.h"
+#include "sleeper.h"
 
-#define FENCE_VA 0x10000000ull
-#define CODE_VA 0x20000000ull
-
-struct rig {
-  struct context context;
-  struct queue queue;
-  struct buffer fence;
-  uint64_t fence_ptr;
-};
-
-static void rig_open(struct rig* r, uint32_t flags) {
-  r->context = context_new();
-  r->queue = queue_new(&r->context, 4);
-  r->fence = buffer_new(&r->context, PAGE, flags);
-  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
-}
-
-static void rig_close(struct rig* r) {
-  queue_free(&r->queue);
-  buffer_free(&r->fence);
-  context_close(&r->context);
-}
-
-static void debugfs_path(char* path, size_t bytes) {
-  char target[PATH_MAX];
-  if (!realpath(sysfs_path(), target)) bail("%s: %s", sysfs_path(), strerror(errno));
-  snprintf(path, bytes, "/sys/kernel/debug/accel/%s/inject", strrchr(target, '/') + 1);
-}
-
-// 0, or -1 and errno.
 static int inject(const char* what) {
-  char path[128];
-  debugfs_path(path, sizeof path);
-  const int fd = open(path, O_WRONLY);
-  if (fd < 0) bail("%s: %s", path, strerror(errno));
-  const int ret = write(fd, what, strlen(what)) == (ssize_t)strlen(what) ? 0 : -1;
-  const int error = errno;
-  close(fd);
-  errno = error;
-  return ret;
+  return debugfs_write("inject", what);
 }
 
 static void inject_kind(uint32_t kind, uint32_t count) {
@@ -61,20 +24,16 @@ static void inject_kind(uint32_t kind, uint32_t count) {
 }
 
 static int injected(void) {
-  char path[128], text[32] = "";
-  debugfs_path(path, sizeof path);
-  const int fd = open(path, O_RDONLY);
-  if (fd < 0 || read(fd, text, sizeof text - 1) < 1) bail("%s: %s", path, strerror(errno));
-  close(fd);
-  return atoi(text);
+  char* text = debugfs_read("inject");
+  const int count = atoi(text);
+  free(text);
+  return count;
 }
 
 static int inject_unprivileged(void* arg) {
-  char path[128];
   (void)arg;
-  debugfs_path(path, sizeof path);
   if (setresuid(65534, 65534, 65534)) return 99;
-  return open(path, O_WRONLY) < 0 ? errno : 0;
+  return access(debugfs_path("inject"), W_OK) < 0 ? errno : 0;
 }
 
 static void test_refusals(void) {
@@ -85,45 +44,17 @@ static void test_refusals(void) {
   is_equal(in_child(inject_unprivileged, NULL), EACCES, "injection by a user");
 }
 
-struct sleeper {
-  pthread_t thread;
-  struct rig* rig;
-  uint64_t value;
-  int tid;  // 0 until it runs
-  int ret, error;
-};
-
-static void* sleep_for_value(void* arg) {
-  struct sleeper* s = arg;
-  __atomic_store_n(&s->tid, gettid(), __ATOMIC_RELEASE);
-  s->ret = wait_value(&s->rig->fence, 0, s->value, NPU_WAIT_GE, 30000, NO_QUEUE);
-  s->error = errno;
-  return NULL;
-}
-
-static void start_sleeper(struct sleeper* s) {
-  if (pthread_create(&s->thread, NULL, sleep_for_value, s)) bail("no thread");
-  if (!thread_sleeps(&s->tid)) bail("a wait that does not sleep");
-}
-
 // The message is lost, the sleeper is not.
 static void test_lost_interrupt(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  struct npu_packet gate = packet_of(NPU_PKT_WAIT, 0, 0);
-  gate.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_EQ};
-  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr, 1);
-  put_packet(&r.queue, &gate);
-  put_packet(&r.queue, &done);
-  ring_doorbell(&r.queue);
-  struct sleeper s = {.rig = &r, .value = 1};
-  start_sleeper(&s);
+  rig_open(&r);
+  submit_gated(&r, 1, 1);
+  struct sleeper s = {.fence = &r.fence, .value = 1, .queue = NO_QUEUE};
+  sleeper_start_asleep(&s);
   const int before = injected();
   inject_kind(NPU_INJ_LOST_IRQ, 1);
-  ((volatile uint64_t*)r.fence.map)[8] = 1;
-  r.queue.doorbell[NPU_DB_KICK / 8] = 1;
-  pthread_join(s.thread, NULL);
-  is_equal(s.ret, 0, "a sleeper whose interrupt is lost still wakes");
+  open_gate(&r, 1);
+  is_equal(sleeper_end(&s), 0, "a sleeper whose interrupt is lost still wakes");
   is_equal(injected() - before, 1, "one interrupt was lost");
   inject("0");
   rig_close(&r);
@@ -176,9 +107,9 @@ static void test_hang(void) {
 // Host memory does not answer: the queue's fault, nobody else's.
 static void test_bus_error(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_DEVICE);
+  rig_open_with(&r, 4, DRM_NPU_BO_DEVICE);
   struct buffer host = buffer_new(&r.context, PAGE, DRM_NPU_BO_HOST);
-  const uint64_t host_ptr = publish(&host, 2, BASE_VA);
+  const uint64_t host_ptr = publish(&host, kRigEntries, BASE_VA);
   const struct npu_packet packet = copy_packet(r.fence_ptr + 1024, host_ptr, 64, r.fence_ptr, 1);
   inject_kind(NPU_INJ_DMA_ERROR, 1);
   put_packet(&r.queue, &packet);
@@ -187,16 +118,6 @@ static void test_bus_error(void) {
   is_equal(r.queue.status->error, NPU_FAULT_BUS, "error");
   inject("0");
   buffer_free(&host);
-  rig_close(&r);
-}
-
-static void check_works(const char* what) {
-  struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
-  put_packet(&r.queue, &packet);
-  ring_doorbell(&r.queue);
-  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), 0, what);
   rig_close(&r);
 }
 
@@ -222,14 +143,13 @@ static void set_reset_limit(const char* limit) {
 static void test_wedged(int watch, int kept) {
   const uint64_t before = memory_info(watch).device_free;
   struct rig r, second;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  rig_open(&second, DRM_NPU_BO_DEVICE);
-  struct sleeper s = {.rig = &r, .value = 1};
-  start_sleeper(&s);
+  rig_open(&r);
+  rig_open_with(&second, 4, DRM_NPU_BO_DEVICE);
+  struct sleeper s = {.fence = &r.fence, .value = 1, .queue = NO_QUEUE};
+  sleeper_start_asleep(&s);
   set_reset_limit("0");
   inject_kind(NPU_INJ_FW_CRASH, 1);
-  pthread_join(s.thread, NULL);
-  ok(s.ret && s.error == ENODEV, "a sleeper wakes with ENODEV");
+  ok(sleeper_end(&s) && s.error == ENODEV, "a sleeper wakes with ENODEV");
   ok(strcmp(read_attribute("fw_state"), "wedged") == 0, "fw_state: \"%s\"", read_attribute("fw_state"));
 
   struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_HOST};
@@ -246,6 +166,7 @@ static void test_wedged(int watch, int kept) {
   struct rig* rigs[] = {&r, &second};
   for (int i = kept; i < 2; ++i) {
     buffer_free(&rigs[i]->fence);
+    buffer_free(&rigs[i]->out);
     munmap_queue(&rigs[i]->queue);
     context_close(&rigs[i]->context);
   }
@@ -267,10 +188,10 @@ static void test_wedged(int watch, int kept) {
 static void test_firmware_crash(void) {
   const int before = atoi(read_attribute("device_resets"));
   struct rig r, second;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  rig_open(&second, DRM_NPU_BO_DEVICE);
-  struct sleeper s = {.rig = &r, .value = 1};
-  start_sleeper(&s);
+  rig_open(&r);
+  rig_open_with(&second, 4, DRM_NPU_BO_DEVICE);
+  struct sleeper s = {.fence = &r.fence, .value = 1, .queue = NO_QUEUE};
+  sleeper_start_asleep(&s);
   inject_kind(NPU_INJ_FW_CRASH, 1);
   // Calls wait for the reset, or are made again by libdrm.
   struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_DEVICE};
@@ -279,8 +200,7 @@ static void test_firmware_crash(void) {
   const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
   put_packet(&r.queue, &packet);
   ring_doorbell(&r.queue);
-  pthread_join(s.thread, NULL);
-  is_equal(s.ret, 0, "a sleeper of before the crash sees work that was rung after it");
+  is_equal(sleeper_end(&s), 0, "a sleeper of before the crash sees work that was rung after it");
   const struct npu_packet other = packet_of(NPU_PKT_NOP, second.fence_ptr, 1);
   put_packet(&third, &other);
   ring_doorbell(&third);
@@ -297,10 +217,9 @@ static void test_firmware_crash(void) {
 static void test_unheard_crash(void) {
   const int resets = atoi(read_attribute("device_resets"));
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  struct sleeper s = {.rig = &r, .value = 1};
-  pthread_create(&s.thread, NULL, sleep_for_value, &s);
-  poll(NULL, 0, 50);
+  rig_open(&r);
+  struct sleeper s = {.fence = &r.fence, .value = 1, .queue = NO_QUEUE};
+  sleeper_start_asleep(&s);
   inject_kind(NPU_INJ_LOST_IRQ, 1);
   inject_kind(NPU_INJ_FW_CRASH, 1);
   const uint64_t end = now_ns() + 20000000000ull;
@@ -309,8 +228,7 @@ static void test_unheard_crash(void) {
   const struct npu_packet packet = packet_of(NPU_PKT_NOP, r.fence_ptr, 1);
   put_packet(&r.queue, &packet);
   ring_doorbell(&r.queue);
-  pthread_join(s.thread, NULL);
-  is_equal(s.ret, 0, "the sleeper sleeps on, and wakes");
+  is_equal(sleeper_end(&s), 0, "the sleeper sleeps on, and wakes");
   rig_close(&r);
 }
 
@@ -318,7 +236,7 @@ static void test_unheard_crash(void) {
 static void test_end_without_firmware(void) {
   const int resets = atoi(read_attribute("device_resets"));
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open(&r);
   inject_kind(NPU_INJ_LOST_IRQ, 1);
   inject_kind(NPU_INJ_FW_CRASH, 1);
   struct drm_npu_queue_destroy destroy = {.queue = r.queue.id};

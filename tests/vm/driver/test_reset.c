@@ -66,6 +66,15 @@ static void put_launch(struct rig* r, uint64_t value) {
   put_launch_of(r, value, 0);
 }
 
+// Launches 1 to n, each when the one before has ended.
+static void run_launches(struct rig* r, uint64_t n) {
+  for (uint64_t i = 1; i <= n; ++i) {
+    put_launch(r, i);
+    ring_doorbell(&r->queue);
+    if (wait_value(&r->fence, 0, i, NPU_WAIT_EQ, 20000, r->queue.id)) bail("launch: %s", strerror(errno));
+  }
+}
+
 static void write_text(const char* path, const char* text, int must) {
   const int fd = open(path, O_WRONLY);
   const int ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
@@ -115,17 +124,8 @@ static void test_positions(void) {
   rig_open(&r);
   struct queue idle = queue_new(&r.context, 4), gated = queue_new(&r.context, 4);
   const int before = counter("device_resets");
-  for (uint64_t i = 1; i <= 40; ++i) {
-    put_launch(&r, i);
-    ring_doorbell(&r.queue);
-    if (wait_value(&r.fence, 0, i, NPU_WAIT_EQ, 20000, r.queue.id)) bail("launch: %s", strerror(errno));
-  }
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_GE};
-  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr + 8, 77);
-  put_packet(&gated, &wait);
-  put_packet(&gated, &done);
-  ring_doorbell(&gated);
+  run_launches(&r, 40);
+  put_gated(&gated, r.fence_ptr + 64, 1, r.fence_ptr + 8, 77);
   reset_device();
   is_equal(counter("device_resets"), before + 1, "the device was reset through the attribute reset");
   is_equal(r.queue.status->rptr, 40, "the read index stays");
@@ -230,17 +230,8 @@ static void test_failed_reset(void) {
   struct rig r;
   rig_open(&r);
   struct queue gated = queue_new(&r.context, 4);
-  for (uint64_t i = 1; i <= 20; ++i) {
-    put_launch(&r, i);
-    ring_doorbell(&r.queue);
-    if (wait_value(&r.fence, 0, i, NPU_WAIT_EQ, 20000, r.queue.id)) bail("launch: %s", strerror(errno));
-  }
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + 64, .value = 1, .cond = NPU_WAIT_GE};
-  const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, r.fence_ptr + 8, 77);
-  put_packet(&gated, &wait);
-  put_packet(&gated, &done);
-  ring_doorbell(&gated);
+  run_launches(&r, 20);
+  put_gated(&gated, r.fence_ptr + 64, 1, r.fence_ptr + 8, 77);
   decode_memory(false);
   reset_device();
   ok(strcmp(read_attribute("fw_state"), "wedged") == 0, "a device that does not answer: wedged");

@@ -51,8 +51,7 @@ int main(int argc, char** argv) {
   const uint64_t gate_ptr = publish(&gate, 1, GATE_VA), kept_ptr = publish(&kept, 2, BASE_VA);
   volatile uint64_t* words = kept.map;
   for (uint32_t i = 0; i < (1 << 17); ++i) words[i] = 0x9e3779b97f4a7c15ull * (i + 1);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = gate_ptr + 64, .value = 1, .cond = NPU_WAIT_GE};
+  const struct npu_packet wait = wait_packet(gate_ptr + 64, 1, NPU_WAIT_GE, 0, 0);
   const struct npu_packet copy = copy_packet(gate_ptr + 128, kept_ptr + 8 * 1000, 8, gate_ptr, 1);
   put_packet(&q, &wait);
   put_packet(&q, &copy);

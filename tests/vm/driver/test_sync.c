@@ -129,8 +129,7 @@ static void test_export_errors(void) {
   close(file);
 
   struct queue second = queue_new(&r.context, 4);
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.fence_ptr + RIG_GATE, .value = 100, .cond = NPU_WAIT_GE};
+  const struct npu_packet wait = wait_packet(r.fence_ptr + RIG_GATE, 100, NPU_WAIT_GE, 0, 0);
   put_packet(&second, &wait);
   ring_doorbell(&second);
   struct drm_npu_sync_export args = {.queue = second.id, .syncobj = syncobj, .position = 1};
@@ -182,8 +181,7 @@ static void test_import(void) {
   const uint32_t timeline = syncobj_new(&a);
   submit_gated(&a, 2, 2);
   is_errno(export_position(&a, timeline, 4, 5, 0), 0, "a point of a timeline");
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = a.fence_ptr + 128, .value = 1, .cond = NPU_WAIT_GE};
+  const struct npu_packet wait = wait_packet(a.fence_ptr + 128, 1, NPU_WAIT_GE, 0, 0);
   struct queue second = queue_new(&a.context, 4);
   const struct npu_packet done = packet_of(NPU_PKT_SIGNAL, a.fence_ptr + 8, 9);
   put_packet(&second, &wait);

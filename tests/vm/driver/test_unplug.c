@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "../tap.h"
+#include "sleeper.h"
 #include "victims.h"
 
 static char bdf[64];
@@ -35,19 +36,6 @@ static int write_driver(const char* file) {
   return ret;
 }
 
-struct sleeper {
-  pthread_t thread;
-  struct buffer* fence;
-  int ret, error;
-};
-
-static void* sleep_for_ever(void* arg) {
-  struct sleeper* s = arg;
-  s->ret = wait_value(s->fence, 0, 1, NPU_WAIT_EQ, -1, NO_QUEUE);
-  s->error = errno;
-  return NULL;
-}
-
 static void test_unbind(void) {
   struct context c = context_new();
   struct buffer host = buffer_new(&c, 1 << 20, DRM_NPU_BO_HOST), device = buffer_new(&c, PAGE, DRM_NPU_BO_DEVICE);
@@ -55,24 +43,21 @@ static void test_unbind(void) {
   publish(&device, 2, BASE_VA + (1 << 21));
   struct queue q = queue_new(&c, 6);
   // Stands at a wait packet, with copies behind it.
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = host_ptr + 64, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(host_ptr + 64, 1, NPU_WAIT_EQ, 0, 0);
   put_packet(&q, &wait);
   ring_doorbell(&q);
   *(volatile uint64_t*)device.map = 1;
   ((volatile uint64_t*)host.map)[1] = 4711;
   struct sleeper s[4];
   for (int i = 0; i < 4; ++i) {
-    s[i] = (struct sleeper){.fence = &host};
-    pthread_create(&s[i].thread, NULL, sleep_for_ever, &s[i]);
+    s[i] = (struct sleeper){.fence = &host, .value = 1, .queue = NO_QUEUE};
+    sleeper_start_asleep(&s[i]);
   }
-  poll(NULL, 0, 50);
 
   is_errno(write_driver("unbind"), 0, "unbind while a context, a queue and four sleepers are there");
   int woken = 0;
   for (int i = 0; i < 4; ++i) {
-    pthread_join(s[i].thread, NULL);
-    woken += s[i].ret != 0 && s[i].error == ENODEV;
+    woken += sleeper_end(&s[i]) != 0 && s[i].error == ENODEV;
   }
   is_equal(woken, 4, "the sleepers wake with ENODEV");
   struct drm_npu_bo_create create = {.size = PAGE, .flags = DRM_NPU_BO_HOST};

@@ -220,8 +220,7 @@ static int exit_in_flight(void* arg) {
     const struct npu_packet copy = copy_packet(r.window_ptr, r.window_ptr + 4 * MIB, 4 * MIB, 0, 0);
     put_packet(&r.queue, &copy);
   }
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r.out_ptr, .value = 1, .cond = NPU_WAIT_EQ};
+  const struct npu_packet wait = wait_packet(r.out_ptr, 1, NPU_WAIT_EQ, 0, 0);
   put_packet(&r.queue, &wait);
   ring_doorbell(&r.queue);
   return 0;

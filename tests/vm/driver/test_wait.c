@@ -1,95 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Sleeping: by interrupt, to the deadline, through signals, many at once; and no interrupt when nobody sleeps.
-#include "drv.h"
+#include "rig.h"
 
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/syscall.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../tap.h"
-
-#define FENCE_VA 0x10000000ull
-
-struct rig {
-  struct context context;
-  struct queue queue;
-  struct buffer fence;
-  uint64_t fence_ptr;
-};
-
-static void rig_open(struct rig* r, uint32_t flags) {
-  r->context = context_new();
-  r->queue = queue_new(&r->context, 8);
-  r->fence = buffer_new(&r->context, 2 * PAGE, flags);
-  r->fence_ptr = publish(&r->fence, 1, FENCE_VA);
-}
-
-static void rig_close(struct rig* r) {
-  queue_free(&r->queue);
-  buffer_free(&r->fence);
-  context_close(&r->context);
-}
-
-// Holds the queue at a wait packet until word 1 of the fence's second page is `gate`, then signals value at offset 0.
-static void submit_gated(struct rig* r, uint64_t gate, uint64_t value) {
-  struct npu_packet wait = packet_of(NPU_PKT_WAIT, 0, 0);
-  wait.u.wait = (struct npu_pkt_wait){.addr = r->fence_ptr + PAGE, .value = gate, .cond = NPU_WAIT_GE};
-  const struct npu_packet signal_packet = packet_of(NPU_PKT_SIGNAL, r->fence_ptr, value);
-  put_packet(&r->queue, &wait);
-  put_packet(&r->queue, &signal_packet);
-  ring_doorbell(&r->queue);
-}
-
-static void open_gate(struct rig* r, uint64_t gate) {
-  __atomic_store_n((uint64_t*)((char*)r->fence.map + PAGE), gate, __ATOMIC_SEQ_CST);
-  __atomic_thread_fence(__ATOMIC_SEQ_CST);
-  r->queue.doorbell[NPU_DB_KICK / 8] = 1;
-}
-
-struct sleeper {
-  pthread_t thread;
-  struct rig* rig;
-  uint64_t value;
-  int ret, error;
-};
-
-static void* sleep_for_value(void* arg) {
-  struct sleeper* s = arg;
-  s->ret = wait_value(&s->rig->fence, 0, s->value, NPU_WAIT_GE, 30000, s->rig->queue.id);
-  s->error = errno;
-  return NULL;
-}
-
-// The state letter of a thread of this process, so that a test knows that a waiter sleeps.
-static char thread_state(int tid) {
-  char path[64], text[256] = "";
-  snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid);
-  FILE* f = fopen(path, "r");
-  if (!f) return '?';
-  const size_t n = fread(text, 1, sizeof text - 1, f);
-  fclose(f);
-  text[n] = 0;
-  const char* end = strrchr(text, ')');
-  return end ? end[2] : '?';
-}
+#include "sleeper.h"
 
 static void test_sleep(uint32_t flags, const char* name) {
   struct rig r;
-  rig_open(&r, flags);
+  rig_open_with(&r, 8, flags);
   int failed = 0;
   for (uint64_t i = 1; i <= 50; ++i) {
-    struct sleeper s = {.rig = &r, .value = i};
+    struct sleeper s = {.fence = &r.fence, .value = i, .queue = r.queue.id};
     submit_gated(&r, i, i);
-    pthread_create(&s.thread, NULL, sleep_for_value, &s);
-    if (i % 2) usleep(2000);  // both orders: the value before the sleep, and after it
+    if (i % 2)  // both orders: the value after the sleep, and perhaps before it
+      sleeper_start_asleep(&s);
+    else
+      sleeper_start(&s);
     open_gate(&r, i);
-    pthread_join(s.thread, NULL);
-    failed += s.ret != 0;
+    failed += sleeper_end(&s) != 0;
   }
   ok(failed == 0, "50 sleepers are woken, fence in %s memory", name);
   rig_close(&r);
@@ -99,17 +35,16 @@ static void test_many_sleepers(void) {
   enum { kSleepers = 32 };
   struct rig r;
   struct sleeper s[kSleepers];
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
   for (int i = 0; i < kSleepers; ++i) {
-    s[i] = (struct sleeper){.rig = &r, .value = i + 1};
-    pthread_create(&s[i].thread, NULL, sleep_for_value, &s[i]);
+    s[i] = (struct sleeper){.fence = &r.fence, .value = i + 1, .queue = r.queue.id};
+    sleeper_start(&s[i]);
   }
   int failed = 0;
   for (int i = 0; i < kSleepers; ++i) {
     submit_gated(&r, i + 1, i + 1);
     open_gate(&r, i + 1);
-    pthread_join(s[i].thread, NULL);
-    failed += s[i].ret != 0;
+    failed += sleeper_end(&s[i]) != 0;
   }
   is_equal(failed, 0, "32 sleepers on one word, each with a value of its own");
   rig_close(&r);
@@ -117,7 +52,7 @@ static void test_many_sleepers(void) {
 
 static void test_deadline(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
   const uint64_t start = now_ns();
   is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 200, NO_QUEUE), ETIME, "a value that never comes");
   const uint64_t took = now_ns() - start;
@@ -135,7 +70,7 @@ static void on_alarm(int signal_number) {
 // Signals interrupt the sleep; it is restarted and still ends at its own deadline.
 static void test_signals(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
   struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART}, old;
   const struct itimerval every = {{0, 10000}, {0, 10000}}, never = {{0, 0}, {0, 0}};
   sigaction(SIGALRM, &action, &old);
@@ -161,24 +96,16 @@ static void test_signals(void) {
   rig_close(&r);
 }
 
-static void* destroy_when_asleep(void* arg) {
-  struct sleeper* s = arg;
-  const uint64_t end = now_ns() + 10000000000ull;
-  while (thread_state(getpid()) != 'S' && now_ns() < end) usleep(1000);
-  struct drm_npu_queue_destroy destroy = {.queue = s->rig->queue.id};
-  s->ret = npu_ioctl(s->rig->context.fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &destroy);
-  return NULL;
-}
-
 static void test_queue_ends(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
-  struct sleeper s = {.rig = &r};
-  pthread_create(&s.thread, NULL, destroy_when_asleep, &s);
-  is_errno(wait_value(&r.fence, 0, 1, NPU_WAIT_EQ, 20000, r.queue.id), EIO, "a wait whose queue is destroyed");
-  pthread_join(s.thread, NULL);
-  is_equal(s.ret, 0, "destroyed by another thread");
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
+  struct sleeper s = {.fence = &r.fence, .value = 1, .queue = r.queue.id};
+  sleeper_start_asleep(&s);
+  struct drm_npu_queue_destroy destroy = {.queue = r.queue.id};
+  is_errno(npu_ioctl(r.context.fd, DRM_IOCTL_NPU_QUEUE_DESTROY, &destroy), 0, "a queue is destroyed");
+  ok(sleeper_end(&s) && s.error == EIO, "which ends a wait with EIO");
   buffer_free(&r.fence);
+  buffer_free(&r.out);
   context_close(&r.context);
 }
 
@@ -204,7 +131,7 @@ static unsigned long long fence_interrupts(int cpu) {
 // Interrupts are for sleepers only.
 static void test_polled_is_silent(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
   const unsigned long long before = fence_interrupts(-1);
   volatile uint64_t* fence = r.fence.map;
   for (uint64_t i = 1; i <= 200; ++i) {
@@ -216,58 +143,31 @@ static void test_polled_is_silent(void) {
       if (now_ns() > end) bail("packet %llu is not done", (unsigned long long)i);
   }
   is_equal(fence_interrupts(-1) - before, 0, "200 polled packets make no interrupt");
-  struct sleeper s = {.rig = &r, .value = 1000};
+  struct sleeper s = {.fence = &r.fence, .value = 1000, .queue = r.queue.id};
   submit_gated(&r, 1000, 1000);
-  pthread_create(&s.thread, NULL, sleep_for_value, &s);
-  usleep(50000);  // asleep by now, most likely: the value comes afterwards in any case
+  sleeper_start_asleep(&s);
   open_gate(&r, 1000);
-  pthread_join(s.thread, NULL);
-  is_equal(s.ret, 0, "a sleeper is woken");
+  is_equal(sleeper_end(&s), 0, "a sleeper is woken");
   const unsigned long long interrupts = fence_interrupts(-1) - before;
   ok(interrupts >= 1 && interrupts <= 2, "by an interrupt");
   rig_close(&r);
 }
 
-struct pinned_sleeper {
-  struct sleeper sleeper;
-  int cpu;
-  pid_t thread_id;  // set last
-};
-
-static void* sleep_on_cpu(void* arg) {
-  struct pinned_sleeper* p = arg;
+static void sleep_once_on(struct rig* r, int cpu, uint64_t value) {
   cpu_set_t cpus;
   CPU_ZERO(&cpus);
-  CPU_SET(p->cpu, &cpus);
-  if (sched_setaffinity(0, sizeof cpus, &cpus)) bail("CPU %d: %s", p->cpu, strerror(errno));
-  __atomic_store_n(&p->thread_id, (pid_t)syscall(SYS_gettid), __ATOMIC_RELEASE);
-  return sleep_for_value(&p->sleeper);
-}
-
-// Whether the thread sleeps in the kernel.
-static bool asleep(pid_t thread) {
-  char path[64], line[256] = "";
-  snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
-  FILE* f = fopen(path, "r");
-  const char* name_end = f && fgets(line, sizeof line, f) ? strrchr(line, ')') : NULL;
-  if (f) fclose(f);
-  return name_end && name_end[1] && name_end[2] == 'S';
-}
-
-static void sleep_once_on(struct rig* r, int cpu, uint64_t value) {
-  struct pinned_sleeper p = {.sleeper = {.rig = r, .value = value}, .cpu = cpu};
+  CPU_SET(cpu, &cpus);
+  struct sleeper s = {.fence = &r->fence, .value = value, .queue = r->queue.id, .cpus = &cpus};
   submit_gated(r, value, value);
-  pthread_create(&p.sleeper.thread, NULL, sleep_on_cpu, &p);
-  while (!__atomic_load_n(&p.thread_id, __ATOMIC_ACQUIRE) || !asleep(p.thread_id)) usleep(100);
+  sleeper_start_asleep(&s);
   open_gate(r, value);
-  pthread_join(p.sleeper.thread, NULL);
-  if (p.sleeper.ret) bail("a sleeper on CPU %d: %s", cpu, strerror(p.sleeper.error));
+  if (sleeper_end(&s)) bail("a sleeper on CPU %d: %s", cpu, strerror(s.error));
 }
 
 // The interrupt comes to the CPU on which the sleeper lay down.
 static void test_wakes_where_it_sleeps(void) {
   struct rig r;
-  rig_open(&r, DRM_NPU_BO_HOST);
+  rig_open_with(&r, 8, DRM_NPU_BO_HOST);
   uint64_t value = 0;
   const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
   for (int cpu = 0; cpu < cpus && cpu < 4; ++cpu) {
@@ -299,7 +199,7 @@ static void test_spin(void) {
   static const unsigned kSpins[] = {0, 25, 1000, 4000000000};
   for (unsigned i = 0; i < sizeof kSpins / sizeof *kSpins; ++i) {
     struct rig r;
-    rig_open(&r, DRM_NPU_BO_HOST);
+    rig_open_with(&r, 8, DRM_NPU_BO_HOST);
     set_spin(kSpins[i]);
     int failed = 0;
     for (uint64_t n = 1; n <= kRounds; ++n) {

@@ -24,19 +24,6 @@ int touch(volatile void* p) {
   return caught;
 }
 
-void check_works(const char* what) {
-  struct context c = context_new();
-  struct queue q = queue_new(&c, 4);
-  struct buffer b = buffer_new(&c, PAGE, DRM_NPU_BO_HOST);
-  const struct npu_packet packet = packet_of(NPU_PKT_NOP, publish(&b, 1, BASE_VA), 1);
-  put_packet(&q, &packet);
-  ring_doorbell(&q);
-  is_errno(wait_value(&b, 0, 1, NPU_WAIT_EQ, 20000, q.id), 0, what);
-  queue_free(&q);
-  buffer_free(&b);
-  context_close(&c);
-}
-
 // A process that works until the device is gone; 0: it saw that, and nothing else.
 static int work_until_gone(int started) {
   struct context c = context_new();

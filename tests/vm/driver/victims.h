@@ -20,7 +20,4 @@ int victims_end(struct victims* victims);
 // Stores; 0, or SIGBUS when the byte is not there any more.
 int touch(volatile void* p);
 
-// A new context does a packet's work; `what` names the test.
-void check_works(const char* what);
-
 #endif  // NPU_TESTS_VM_VICTIMS_H

@@ -71,7 +71,7 @@
 #define NPU_MG_SLOT_SET_RPTR 0x10u /* RW 64: read index for MAP */
 #define NPU_MG_SLOT_RPTR 0x18u     /* RO 64: after UNMAP: where it stopped */
 #define NPU_MG_SLOT_WPTR 0x20u     /* RO 64 */
-#define NPU_MG_SLOT_PROGRESS 0x28u /* RO 64: packets and blocks finished */
+#define NPU_MG_SLOT_PROGRESS 0x28u /* RO 64: packets and blocks finished, and long pipe work of a block while it goes on */
 #define NPU_MG_SLOT_KILL_KIND 0x30u /* RW: enum npu_fault_kind for KILL */
 #define NPU_MG_SLOT_FAULT 0x34u    /* RO: enum npu_fault_kind of a FAULTED slot */
 #define NPU_MG_SLOT_PRIORITY 0x38u /* RW: priority of the mapped queue */

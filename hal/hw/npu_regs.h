@@ -160,7 +160,7 @@
 #define NPU_SLOT_STATE 0x04u /* enum npu_slot_state */
 #define NPU_SLOT_RPTR 0x08u  /* 64 */
 #define NPU_SLOT_WPTR 0x10u  /* 64 */
-#define NPU_SLOT_PROGRESS 0x18u /* 64: packets and blocks finished */
+#define NPU_SLOT_PROGRESS 0x18u /* 64: packets and blocks finished, and long pipe work of a block while it goes on */
 
 enum npu_slot_state {
 	NPU_SLOT_EMPTY = 0,

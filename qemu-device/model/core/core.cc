@@ -32,6 +32,7 @@ class Core::Impl {
   const LaunchContext* launch = nullptr;
   uint32_t block = 0;
   bool barrier_failed = false;
+  uint64_t progress_work = 0;           // of the block's pipes, as far as it was told as progress
   std::shared_ptr<PeerWindows> window;  // while the block's own window is open to its peers
 
   void CloseWindow() {
@@ -40,7 +41,8 @@ class Core::Impl {
   }
   void Fault();
   Outcome Finish();
-  Outcome Slice(uint64_t* budget);
+  Outcome Slice(uint64_t* budget, std::atomic<uint64_t>* progress);
+  void PipesWorked(std::atomic<uint64_t>* progress);
 };
 
 // The record of env.fault.
@@ -70,7 +72,13 @@ Outcome Core::Impl::Finish() {
   return Outcome::kFault;
 }
 
-Outcome Core::Impl::Slice(uint64_t* budget) {
+void Core::Impl::PipesWorked(std::atomic<uint64_t>* progress) {
+  if (!progress || progress_work >= kProgressWork) return;
+  progress_work += kQuiesceWork;
+  progress->fetch_add(1, std::memory_order_relaxed);
+}
+
+Outcome Core::Impl::Slice(uint64_t* budget, std::atomic<uint64_t>* progress) {
   if (abort.load(std::memory_order_relaxed)) {
     env.fault = {};
     Fault();
@@ -93,6 +101,7 @@ Outcome Core::Impl::Slice(uint64_t* budget) {
   if (stop == Stop::kEnv) {
     if (env.at_work_limit) {
       env.at_work_limit = false;
+      PipesWorked(progress);
       return Outcome::kBudget;
     }
     if (!env.at_grid_barrier) return Finish();
@@ -128,6 +137,7 @@ void Core::Begin(const LaunchContext& launch, uint32_t block) {
   c.launch = &launch;
   c.block = block;
   c.barrier_failed = false;
+  c.progress_work = 0;
   c.counters = {};
   c.record = {};
   c.unit.space = launch.space;
@@ -144,12 +154,12 @@ void Core::Begin(const LaunchContext& launch, uint32_t block) {
   c.abort.store(false, std::memory_order_relaxed);
 }
 
-Outcome Core::Run(uint64_t budget) {
+Outcome Core::Run(uint64_t budget, std::atomic<uint64_t>* progress) {
   Impl& c = *impl_;
   c.quiesce.Enter();
   Outcome outcome = Outcome::kBudget;
   do {
-    outcome = c.Slice(&budget);
+    outcome = c.Slice(&budget, progress);
     c.quiesce.Pass();
   } while (outcome == Outcome::kBudget && budget);
   if (outcome != Outcome::kBudget && outcome != Outcome::kGridBarrier) c.CloseWindow();

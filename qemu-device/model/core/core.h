@@ -61,7 +61,9 @@ class Core {
 
   // Runs at most budget instructions.  Quiescent points lie no further than kQuiesceInstructions and kQuiesceWork
   // apart; the latter counts like kQuiesceInstructions, so a small budget ends soon whatever the pipes have to do.
-  Outcome Run(uint64_t budget);
+  // *progress grows whenever the block's pipes have done kQuiesceWork, but not for more than kProgressWork in a block:
+  // a block with much to multiply is no hang on a slow host, and a loop around a multiplication that never ends is one.
+  Outcome Run(uint64_t budget, std::atomic<uint64_t>* progress = nullptr);
 
   // After kFault (and after kAborted, as far as known: pc, ra, sp, block, core, kernel, engine): every field but seq,
   // time_ns, queue, packet, packet_tag and packet_type.  An aborted block has kind NPU_FAULT_NONE: the device fills it.
@@ -109,5 +111,6 @@ class Core {
 inline constexpr uint32_t kSramBytes = 1u << 20;
 inline constexpr uint64_t kQuiesceInstructions = 20000;
 inline constexpr uint64_t kQuiesceWork = 4u << 20;  // of the pipes (Pipes::work): some milliseconds
+inline constexpr uint64_t kProgressWork = 1u << 30;
 
 }  // namespace npu::model

@@ -76,7 +76,7 @@ Dispatcher::Task Dispatcher::RunCore(Worker& worker, uint32_t index) {
     if (unit.launch->aborting.load(std::memory_order_seq_cst)) unit.core.RequestAbort();
     unit.begin = false;
   }
-  Outcome outcome = unit.core.Run(kCoreBudget);
+  Outcome outcome = unit.core.Run(kCoreBudget, &slots_[unit.launch->slot].progress);
 
   std::unique_lock lock(mu_);
   Task next;

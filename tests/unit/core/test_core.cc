@@ -448,6 +448,34 @@ void TestLargeOperations(void**) {
   }
 }
 
+// Long pipe work is told as progress while its block goes on, but not without end.
+void TestProgress(void**) {
+  Rig r;
+  npu_dma_desc d{};
+  d.op = NPU_DMA_FILL;
+  d.dst = kSram + NPU_PAGE_SIZE;
+  d.count[0] = 4;
+  d.count[1] = 1u << 19;  // short rows: each operation is kQuiesceWork and a little more
+  constexpr uint64_t kMost = kProgressWork / kQuiesceWork;
+  for (const uint64_t operations : {uint64_t{5}, kMost + 20}) {
+    std::atomic<uint64_t> progress{100};
+    r.Tell(kPokeIssueMany, kSram, operations << 3 | NPU_PIPE_DMA_IN);
+    r.core.Begin(r.launch, 0);
+    std::memcpy(r.core.sram(), &d, sizeof(d));
+    assert_int_equal(r.core.Run(UINT64_MAX, &progress), Outcome::kDone);
+    assert_int_equal(progress.load() - 100, std::min(operations, kMost));
+  }
+  // Instructions are no progress.
+  std::atomic<uint64_t> progress{100};
+  const uint64_t p = r.Buffer(64);
+  uint64_t value;
+  std::memcpy(&value, r.At(p), 8);
+  r.Tell(kPokeSpin, p, value);
+  r.core.Begin(r.launch, 0);
+  assert_int_equal(r.core.Run(10 * kQuiesceInstructions, &progress), Outcome::kBudget);
+  assert_int_equal(progress.load(), 100);
+}
+
 // Page tables change under a running core: after the acknowledgement the old page is never touched again.
 void TestShootdown(void**) {
   Rig r;
@@ -596,6 +624,7 @@ int main() {
       cmocka_unit_test(TestTile),
       cmocka_unit_test(TestScrub),
       cmocka_unit_test(TestAbortAndBudget),
+      cmocka_unit_test(TestProgress),
       cmocka_unit_test(TestLargeOperations),
       cmocka_unit_test(TestShootdown),
       cmocka_unit_test(TestIntrinsics),

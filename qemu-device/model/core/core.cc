@@ -122,15 +122,18 @@ uint32_t Core::id() const {
 void Core::Begin(const LaunchContext& launch, uint32_t block) {
   Impl& c = *impl_;
   c.CloseWindow();
+  bool same_owner = true;
   if (c.owner != launch.space || c.owner_context != launch.space->context()) {
     c.local.Scrub();
     c.env.ForgetTranslations();
     c.owner = launch.space;
     c.owner_context = launch.space->context();
+    same_owner = false;
   }
+  c.env.Begin(launch, block);
   // A core's blocks of one launch ascend; a new launch may find new code at an old address.
   const bool same_launch = c.launch == &launch && block > c.block;
-  if (same_launch)
+  if (same_launch || (same_owner && c.env.CodeStands()))
     c.hart.Restart(launch.entry);
   else
     c.hart.Reset(launch.entry);
@@ -146,7 +149,6 @@ void Core::Begin(const LaunchContext& launch, uint32_t block) {
   c.unit.block = block;
   c.local.ResetTable();
   c.pipes.Reset();
-  c.env.Begin(launch, block);
   c.hart.x[1] = NPU_LOCAL_EXIT_PC;
   c.hart.x[2] = NPU_LOCAL_STACK_BASE + NPU_LOCAL_STACK_BYTES;
   c.hart.x[10] = launch.args;
@@ -180,6 +182,10 @@ const npu_counters& Core::cost() {
   c.counters.instructions = c.hart.instret;
   c.counters.scalar_cycles = c.hart.cycles - c.env.stalled;
   return c.counters;
+}
+
+uint64_t Core::decoded() const {
+  return impl_->hart.decoded();
 }
 
 uint64_t Core::barrier_cycles() const {

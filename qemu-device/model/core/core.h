@@ -73,6 +73,9 @@ class Core {
   // blocks = 1; launches, core_cycles and copy_bytes are 0.
   const npu_counters& cost();
 
+  // Pieces of code decoded since the core was made: for tests and for finding out where time goes.
+  uint64_t decoded() const;
+
   // After kGridBarrier: the block's clock, and going on at the launch's (the maximum over its blocks).
   uint64_t barrier_cycles() const;
   void ReleaseBarrier(uint64_t cycles);

@@ -93,6 +93,10 @@ const uint8_t* CoreEnv::Code(uint64_t pc, uint64_t* bytes) {
   const uint64_t in_buffer = bounds.size - (va - bounds.base);
   *bytes = std::min<uint64_t>({in_page, in_buffer, NPU_PAGE_SIZE});
   if (page.host) {
+    if (space_->Flawed(page.bus, page.bytes))
+      code_.NoteOther();
+    else
+      code_.Note(pc, *bytes, bounds, page);
     // Code up to the first word that cannot be read is good.
     const uint64_t bad = space_->FindBad(page.bus + (va - page.va), *bytes, NPU_ACCESS_EXEC);
     if (bad != Ecc::kNone && bad < 2) {
@@ -103,6 +107,7 @@ const uint8_t* CoreEnv::Code(uint64_t pc, uint64_t* bytes) {
     *bytes = std::min(*bytes, bad);
     return page.host + (va - page.va);
   }
+  code_.NoteOther();
   const Platform& platform = space_->platform();
   if (!platform.ops->dma_read(platform.opaque, page.bus + (va - page.va), fetched_, *bytes)) return fetched_;
   RefuseWhole(ScalarBox(pc, 2), NPU_FAULT_BUS, NPU_ACCESS_EXEC, &fault.info);

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "core/code_pages.h"
 #include "core/core.h"
 #include "core/local_memory.h"
 #include "core/pipes.h"
@@ -74,6 +75,8 @@ class CoreEnv {
   uint64_t code_epoch() const { return (space_->mmu_epoch() << 32) + space_->bounds_epoch(); }
   bool IsExit(uint64_t pc) const { return pc == NPU_LOCAL_EXIT_PC; }
   const uint8_t* Code(uint64_t pc, uint64_t* bytes);
+  bool CodeStands() const { return code_.Stand(*space_); }
+  void ForgetCode() { code_.Forget(); }
   [[gnu::always_inline]] bool Load(uint64_t va, unsigned size, uint64_t* out) {
     if (const uint8_t* p = Quick(va, size, TranslationCache::kRead)) {
       *out = Get(p, size);
@@ -167,6 +170,7 @@ class CoreEnv {
   uint64_t reserved_va_ = 0, reserved_value_ = 0;
   unsigned reserved_size_ = 0;
   TranslationCache tlb_;
+  CodePages code_;
   alignas(8) uint8_t fetched_[NPU_PAGE_SIZE];  // code in host memory
 };
 

@@ -37,6 +37,16 @@ inline void MoveShared(void* dst, const void* src, uint64_t bytes) {
   }
 }
 
+inline bool SameShared(const void* a, const void* b, uint64_t bytes) {
+  for (uint64_t i = 0; i < bytes; ++i) {
+    const auto at = [i](const void* p) {
+      return __atomic_load_n(static_cast<const uint8_t*>(p) + i, __ATOMIC_RELAXED);
+    };
+    if (at(a) != at(b)) return false;
+  }
+  return true;
+}
+
 #else
 
 // The two may overlap.  The library moves by registers that hold whole words, and is no place where the compiler could
@@ -52,6 +62,10 @@ inline void MoveShared(void* dst, const void* src, uint64_t bytes) {
     __atomic_store_n(static_cast<uint64_t*>(dst), word, __ATOMIC_RELAXED);
   else
     std::memcpy(dst, &word, 8);
+}
+
+inline bool SameShared(const void* a, const void* b, uint64_t bytes) {
+  return std::memcmp(a, b, bytes) == 0;
 }
 
 #endif

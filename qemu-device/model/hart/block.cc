@@ -245,6 +245,7 @@ void* BlockCache::Allocate(size_t bytes) {
 }
 
 Block* BlockCache::Build(uint64_t pc, const uint8_t* code, uint64_t bytes) {
+  ++built_;
   Builder builder(*this, Allocate(kMaxBlockBytes), pc);
   builder.Run(code, bytes, kMaxBlockInstructions);
   used_ += (builder.bytes() + 15) / 16 * 16;

@@ -79,6 +79,9 @@ class BlockCache {
   // Forgets everything.  Blocks and links that were handed out are invalid.
   void Flush();
 
+  // How often Build was called.
+  uint64_t built() const { return built_; }
+
   // Changes with every Flush.
   uint64_t generation() const { return generation_; }
 
@@ -94,6 +97,7 @@ class BlockCache {
   const bool has_float_;
   const bool has_fma_;
   uint64_t generation_ = 0;
+  uint64_t built_ = 0;
   std::unique_ptr<Block*[]> buckets_;
   std::vector<std::unique_ptr<uint8_t[]>> chunks_;
   size_t chunk_ = 0;  // the one in use

@@ -27,7 +27,8 @@ class BlockCache;
 //                false: a fault ends Run with Stop::kFault.
 // kFloat         false: F instructions are illegal (RV64IMAC).
 //
-// code_epoch()   any number; when it differs from the one seen before, all decoded code is dropped.  Looked at between
+// code_epoch()   any number; when it differs from the one seen before, all decoded code is dropped (or, see CodeStands,
+//                looked at).  Looked at between
 //                basic blocks (at most kMaxBlockInstructions apart), so make it inline and cheap.  fence.i drops
 //                decoded code too.
 // IsExit(pc)     true: the program ends here: Run returns kEnv with HartState::pc = pc.  Asked only for code not yet
@@ -37,6 +38,9 @@ class BlockCache;
 // instruction bytes at pc (2-byte aligned), n >= 2 = how many follow contiguously with the same rights.
 //                nullptr: not executable; the environment has recorded the fault.  The bytes are read at once, not
 //                kept.
+// CodeStands()   optional, together with ForgetCode(): whether all code that Code has handed out since the last
+//                ForgetCode would be handed out in the same way again; then a new code_epoch() drops nothing.
+//                ForgetCode() is called whenever decoded code has been dropped.  Neither may use floating point.
 // Load, Store    size is 1, 2, 4 or 8; any alignment: the environment decides whether misaligned is a fault.  Load's
 // result is zero-extended.
 //                false: refused, the environment has recorded the fault (not pc: Run returns kFault with HartState::pc
@@ -75,6 +79,12 @@ concept HartEnvCommon = requires(Env env, uint64_t u, uint64_t* p, unsigned n, u
 };
 
 template <class Env>
+concept HartEnvKeepsCode = requires(Env env) {
+  { env.CodeStands() } -> std::same_as<bool>;
+  { env.ForgetCode() } -> std::same_as<void>;
+};
+
+template <class Env>
 concept HartEnvTraps = requires(Env env, uint32_t insn) {
   { env.Ecall() } -> std::same_as<bool>;
   { env.Ebreak() } -> std::same_as<void>;
@@ -100,8 +110,12 @@ class Hart : public HartState {
   // The state after power-on: all registers 0 (mhartid is kept), decoded code dropped, pc as given.
   void Reset(uint64_t new_pc);
 
-  // As Reset, but decoded code is kept (it still obeys code_epoch): for the next block of the same launch.
+  // As Reset, but decoded code is kept (it still obeys code_epoch): for the next block of the same launch, or when the
+  // owner knows that the code is what it was.
   void Restart(uint64_t new_pc);
+
+  // Blocks of code decoded so far.
+  uint64_t decoded() const;
 
   // Retires at most max_instructions, and exactly that many when it returns kBudget, less one for every trap and
   // interrupt taken (they use up budget, so that a trap loop ends too, but are not in instret).

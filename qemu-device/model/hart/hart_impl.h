@@ -92,6 +92,17 @@ struct Hart<Env>::Impl {
     return store ? kCauseStoreAccess : kCauseLoadAccess;
   }
 
+  static void DropCode(Hart* h) {
+    h->cache_->Flush();
+    if constexpr (HartEnvKeepsCode<Env>) h->env_.ForgetCode();
+  }
+  // The epoch has moved.
+  static void ReviewCode(Hart* h) {
+    if constexpr (HartEnvKeepsCode<Env>)
+      if (h->env_.CodeStands()) return;
+    DropCode(h);
+  }
+
   // Decodes what lies at h->pc; limit 0: a whole block, kept; otherwise at most so many instructions.
   static Fetched Fetch(Hart* h, unsigned limit, Block** out) {
     Env& env = h->env_;
@@ -233,7 +244,7 @@ struct Hart<Env>::Impl {
   static Outcome DoFenceI(Hart* h, const Op& op) {
     (void)op;
     h->pc += 4;
-    h->cache_->Flush();
+    DropCode(h);
     return {};
   }
 
@@ -322,7 +333,7 @@ unlinked:
 look_up:  // h->pc is exact
   if (NPU_UNLIKELY(env.code_epoch() != epoch)) {
     epoch = h->epoch_ = env.code_epoch();
-    cache.Flush();
+    ReviewCode(h);
     patch = nullptr;
   }
   if constexpr (kMachine) {
@@ -431,7 +442,12 @@ Hart<Env>::~Hart() = default;
 template <class Env>
 void Hart<Env>::Reset(uint64_t new_pc) {
   Restart(new_pc);
-  cache_->Flush();
+  Impl::DropCode(this);
+}
+
+template <class Env>
+uint64_t Hart<Env>::decoded() const {
+  return cache_->built();
 }
 
 template <class Env>

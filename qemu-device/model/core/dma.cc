@@ -267,27 +267,18 @@ bool Pour(Unit* unit, const std::vector<Span>* src, uint32_t pattern, const std:
   return true;
 }
 
-// What a host asks of its memory before it needs it: beyond a page no hardware looks ahead, and rows are often further
-// apart than that.
-constexpr uint64_t kAhead = 2048;
-constexpr uint64_t kLine = 64;
-
-void Expect(const uint8_t* row, uint64_t bytes) {
-  for (uint64_t at = 0; at < bytes; at += kLine) __builtin_prefetch(row + at);
-}
-
-// Rows of one plane.
+// Rows of one plane, in device memory and in SRAM.
 void CopyRows(uint8_t* to, int64_t to_pitch, const uint8_t* from, int64_t from_pitch, uint64_t bytes, uint64_t rows) {
   const auto flat = static_cast<int64_t>(bytes);
   if (rows == 1 || (to_pitch == flat && from_pitch == flat)) {
     MoveShared(to, from, bytes * rows);
     return;
   }
-  const uint64_t ahead = bytes < kAhead ? kAhead / bytes : 0;
-  for (uint64_t r = 0; r < rows; ++r, to += to_pitch, from += from_pitch) {
-    if (ahead && r + ahead < rows) Expect(from + static_cast<int64_t>(ahead) * from_pitch, bytes);
-    MoveShared(to, from, bytes);
+  if constexpr (!kMoveByRegisters) {
+    for (uint64_t r = 0; r < rows; ++r, to += to_pitch, from += from_pitch) MoveShared(to, from, bytes);
+    return;
   }
+  ActiveKernels().copy_rows(to, to_pitch, from, from_pitch, bytes, rows);
 }
 
 // A copy between device memory and the core's own SRAM, each side in one stretch of the host's memory.  False: it is

@@ -55,6 +55,11 @@ using TransposeFn = void (*)(void* d, size_t d_pitch, const void* a, size_t a_pi
 inline constexpr unsigned kVectorOps = 72;  // NPU_V_OPS
 inline constexpr unsigned kDtypes = 12;     // NPU_DTYPES
 
+// rows rows of `bytes` bytes, pitches apart; the two do not overlap.  Moves by whole registers where a row has one, so
+// who looks meanwhile finds old words or new ones (see shared_bytes.h).
+using CopyFn = void (*)(void* to, ptrdiff_t to_pitch, const void* from, ptrdiff_t from_pitch, size_t bytes,
+                        size_t rows);
+
 struct Kernels {
   void (*gemm_float)(const Gemm&);
   void (*gemm_int)(const Gemm&);
@@ -76,6 +81,7 @@ struct Kernels {
   TransposeFn transpose1;
   TransposeFn transpose2;
   TransposeFn transpose4;
+  CopyFn copy_rows;
   // d[i] = start + (first + i) * step
   void (*iota_f32)(float* d, float start, float step, uint32_t first, size_t n);
 };

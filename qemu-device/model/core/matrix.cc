@@ -3,6 +3,7 @@
 // The matrix pipe: validation, footprints and cost; the arithmetic is in kernels_gemm*.inc.
 #include "core/convert.h"
 #include "core/footprint.h"
+#include "core/large_pages.h"
 #include "core/timing.h"
 #include "core/unit.h"
 
@@ -70,7 +71,14 @@ unsigned Operands(const npu_matrix_desc& d, Operand out[4]) {
   return d.flags & NPU_MATRIX_BIAS ? 4 : 3;
 }
 
-Gemm MakeGemm(Unit* unit, const npu_matrix_desc& d, uint8_t* const host[4]) {
+// Of the host's thread, not of the core: cores that take turns on a thread then share what its caches hold.
+GemmScratch* Scratch() {
+  thread_local const LargePages<GemmScratch> scratch{
+      static_cast<GemmScratch*>(AllocateLargePages(sizeof(GemmScratch)))};
+  return scratch.get();
+}
+
+Gemm MakeGemm(const npu_matrix_desc& d, uint8_t* const host[4]) {
   Gemm g;
   g.d = host[0];
   g.a = host[1];
@@ -89,7 +97,7 @@ Gemm MakeGemm(Unit* unit, const npu_matrix_desc& d, uint8_t* const host[4]) {
   g.trans_b = d.flags & NPU_MATRIX_TRANS_B;
   g.accumulate = d.flags & NPU_MATRIX_ACCUMULATE;
   g.relu = d.flags & NPU_MATRIX_RELU;
-  g.scratch = unit->gemm.get();
+  g.scratch = Scratch();
   return g;
 }
 
@@ -137,7 +145,7 @@ bool ExecuteMatrix(Unit* unit, const npu_matrix_desc& d, OpCost* cost, FaultInfo
     fault->operand = i;
     return false;
   }
-  const Gemm gemm = MakeGemm(unit, d, host);
+  const Gemm gemm = MakeGemm(d, host);
   IsInt(d) ? ActiveKernels().gemm_int(gemm) : ActiveKernels().gemm_float(gemm);
   if constexpr (!kTimed) return true;
   const uint64_t steps = MacsPerCycle(d) / (kTiming.rows * kTiming.columns);

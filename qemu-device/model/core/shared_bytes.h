@@ -12,6 +12,8 @@ namespace npu::model {
 
 #if defined(__SANITIZE_THREAD__)
 
+inline constexpr bool kMoveByRegisters = false;
+
 // ThreadSanitizer takes the library's functions for plain accesses.  So here the same is done by relaxed atomic ones,
 // of words where both sides are aligned alike.
 template <class T>
@@ -48,6 +50,9 @@ inline bool SameShared(const void* a, const void* b, uint64_t bytes) {
 }
 
 #else
+
+// Whether moving by registers that hold whole words will do.
+inline constexpr bool kMoveByRegisters = true;
 
 // The two may overlap.  The library moves by registers that hold whole words, and is no place where the compiler could
 // take accesses apart or repeat them.

@@ -9,7 +9,6 @@
 
 #include "core/address_space.h"
 #include "core/kernels.h"
-#include "core/large_pages.h"
 #include "core/local_memory.h"
 #include "core/peers.h"
 #include "npu_isa.h"
@@ -37,7 +36,6 @@ struct Unit {
   static void Free(std::vector<T>* scratch) {
     std::vector<T>().swap(*scratch);
   }
-  LargePages<GemmScratch> gemm{static_cast<GemmScratch*>(AllocateLargePages(sizeof(GemmScratch)))};
 };
 
 // Cycles that the operation keeps its pipe, and how much later its result is there.

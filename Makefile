@@ -29,6 +29,9 @@ check-debug: setup host ## the VM's tests in a kernel that watches the driver (b
 	@tools/setup/debug-kernel.sh
 	@tests/vm/debug.sh
 
+check-qemu10: setup host module ## the VM's tests on QEMU 10 (builds it once: about 10 minutes)
+	@tests/vm/qemu-major.sh 10
+
 fuzz: setup host ## run every fuzz target for FUZZ_SECONDS (60) seconds, with clang's sanitizers
 	@tools/setup/setup.sh host fuzz
 	@tests/fuzz/run.sh
@@ -46,7 +49,7 @@ clean: ## remove build/; QEMU and the guest's kernel stay in the cache
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-.PHONY: all host module setup demo check check-debug fuzz bench vm install clean help
+.PHONY: all host module setup demo check check-debug check-qemu10 fuzz bench vm install clean help
 .NOTPARALLEL:

@@ -98,14 +98,13 @@ static inline void npu_allow_lockless_io(MemoryRegion *mr)
 #endif
 }
 
-/* The PM capability: D0 and D3hot, with the state kept in D3. */
+/*
+ * The PM capability: D0 and D3hot, with the state kept in D3. QEMU's own pci_pm_init() (10.0 and
+ * later) is not it: it takes the BARs away in D3, and reads that reach nobody give 0.
+ */
 static inline int npu_pm_init(PCIDevice *dev, uint8_t offset, Error **errp)
 {
-#if NPU_QEMU_VERSION >= 1000
-    int pos = pci_pm_init(dev, offset, errp);
-#else
     int pos = pci_add_capability(dev, PCI_CAP_ID_PM, offset, PCI_PM_SIZEOF, errp);
-#endif
     if (pos < 0) {
         return pos;
     }

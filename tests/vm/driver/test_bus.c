@@ -112,6 +112,11 @@ static void test_fatal_error(void) {
   for (int i = 0; i < kWorkers; ++i)
     strange += w[i].error ? w[i].error != ENODEV && w[i].error != EIO : w[i].wrong != 0;
   is_equal(strange, 0, "workers go on without a wrong bit, or end with an error that says why");
+  // QEMU's ports come back; the kernel does not wait for ever on a busy machine.
+  if (logged("npu.*goes on after a bus error") < 2)
+    skip("new contexts after the reset of the slot: its port has not come back");
+  else
+    check_works("new contexts work after the reset of the slot");
 }
 
 // Another function of the slot wants a reset (tests/vm/neighbour), so the slot counts as reset.  Nothing was; the

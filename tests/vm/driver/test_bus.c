@@ -116,7 +116,7 @@ static void test_fatal_error(void) {
   if (logged("npu.*goes on after a bus error") < 2)
     skip("new contexts after the reset of the slot: its port has not come back");
   else
-    check_works("new contexts work after the reset of the slot");
+    check_workers("new contexts work after the reset of the slot");
 }
 
 // Another function of the slot wants a reset (tests/vm/neighbour), so the slot counts as reset.  Nothing was; the

@@ -45,6 +45,17 @@ void affine(float* y, const float* x, uint32_t n, float scale, float offset) {
   vec<float>(NPU_V_FMA, y, 1, n, 0).operand(0, x, 0).constant(1, scale).constant(2, offset).issue();
 }
 
+// Tiles of one operand of type T: work(y, x, n) queues the vector operations of one.
+template <class T, class Work>
+void map_tiles(const NpuElementwiseArgs& a, Work work) {
+  Sram sram;
+  T* x[2];
+  for (T*& p : x) p = sram.alloc<T>(a.tile);
+  for_tiles(
+      a, sram, [&](uint32_t slot, uint64_t first, uint32_t n) { load_tile(x[slot], a.x0, first, n); },
+      [&](float* y, uint32_t slot, uint32_t n) { work(y, x[slot], n); });
+}
+
 }  // namespace
 }  // namespace npu
 
@@ -72,37 +83,22 @@ NPU_KERNEL binary_f32(const NpuElementwiseArgs* args) {
 NPU_KERNEL unary_f32(const NpuElementwiseArgs* args) {
   using namespace npu;
   const NpuElementwiseArgs a = *args;
-  Sram sram;
-  float* x[2];
-  for (float*& p : x) p = sram.alloc<float>(a.tile);
-  for_tiles(
-      a, sram, [&](uint32_t slot, uint64_t first, uint32_t n) { load_tile(x[slot], a.x0, first, n); },
-      [&](float* y, uint32_t slot, uint32_t n) {
-        vec<float>(static_cast<npu_vector_op>(a.op), y, 1, n, 0).operand(0, x[slot], 0).issue();
-      });
+  map_tiles<float>(a, [&](float* y, const float* x, uint32_t n) {
+    vec<float>(static_cast<npu_vector_op>(a.op), y, 1, n, 0).operand(0, x, 0).issue();
+  });
 }
 
 NPU_KERNEL affine_f32(const NpuElementwiseArgs* args) {
   using namespace npu;
   const NpuElementwiseArgs a = *args;
-  Sram sram;
-  float* x[2];
-  for (float*& p : x) p = sram.alloc<float>(a.tile);
-  for_tiles(
-      a, sram, [&](uint32_t slot, uint64_t first, uint32_t n) { load_tile(x[slot], a.x0, first, n); },
-      [&](float* y, uint32_t slot, uint32_t n) { affine(y, x[slot], n, a.scale, a.offset); });
+  map_tiles<float>(a, [&](float* y, const float* x, uint32_t n) { affine(y, x, n, a.scale, a.offset); });
 }
 
 NPU_KERNEL normalize_u8_f32(const NpuElementwiseArgs* args) {
   using namespace npu;
   const NpuElementwiseArgs a = *args;
-  Sram sram;
-  uint8_t* x[2];
-  for (uint8_t*& p : x) p = sram.alloc<uint8_t>(a.tile);
-  for_tiles(
-      a, sram, [&](uint32_t slot, uint64_t first, uint32_t n) { load_tile(x[slot], a.x0, first, n); },
-      [&](float* y, uint32_t slot, uint32_t n) {
-        vec<float, uint8_t>(NPU_V_CONVERT, y, 1, n, 0).operand(0, x[slot], 0).issue();
-        affine(y, y, n, a.scale, a.offset);
-      });
+  map_tiles<uint8_t>(a, [&](float* y, const uint8_t* x, uint32_t n) {
+    vec<float, uint8_t>(NPU_V_CONVERT, y, 1, n, 0).operand(0, x, 0).issue();
+    affine(y, y, n, a.scale, a.offset);
+  });
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "core_bench.h"
 
+#include "../unit/host_memory.h"
+
 #include "fuzz.h"
 #include "npu_isa.h"
 
@@ -15,36 +17,12 @@ void Put(std::vector<uint8_t>& memory, uint64_t at, const T& value) {
   std::memcpy(&memory[at], &value, sizeof(value));
 }
 
-uint8_t* Host(void* opaque, uint64_t bus, uint64_t bytes) {
-  auto& host = *static_cast<std::vector<uint8_t>*>(opaque);
-  if (bus < kBus || bus - kBus > host.size() || bytes > host.size() - (bus - kBus)) return nullptr;
-  return host.data() + (bus - kBus);
-}
-int Read(void* opaque, uint64_t bus, void* dst, uint64_t bytes) {
-  const uint8_t* at = Host(opaque, bus, bytes);
-  if (at) std::memcpy(dst, at, bytes);
-  return at ? 0 : -1;
-}
-int Write(void* opaque, uint64_t bus, const void* src, uint64_t bytes) {
-  uint8_t* at = Host(opaque, bus, bytes);
-  if (at) std::memcpy(at, src, bytes);
-  return at ? 0 : -1;
-}
-int Store64(void* opaque, uint64_t bus, uint64_t value) {
-  return Write(opaque, bus, &value, 8);
-}
-int Load64(void* opaque, uint64_t bus, uint64_t* value) {
-  return Read(opaque, bus, value, 8);
-}
-int Exchange(void* opaque, uint64_t bus, uint64_t* expected, uint64_t desired, unsigned size) {
-  uint64_t old = 0;
-  if (Read(opaque, bus, &old, size)) return -1;
-  if (old == *expected) Write(opaque, bus, &desired, size);
-  *expected = old;
-  return 0;
-}
-
 }  // namespace
+
+uint8_t* CoreBench::HostAt(uint64_t bus, uint64_t bytes) {
+  if (bus < kBus || bus - kBus > host_.size() || bytes > host_.size() - (bus - kBus)) return nullptr;
+  return host_.data() + (bus - kBus);
+}
 
 CoreBench::CoreBench() : vram_(kVram, 0x77), host_(kHostBytes) {
   std::memset(vram_.data(), 0, kCode);
@@ -64,12 +42,8 @@ CoreBench::CoreBench() : vram_(kVram, 0x77), host_(kHostBytes) {
   Put(vram_, kBounds + 128, npu_bounds_entry{kDataVa, kDataBytes, kFreed | 1, 0, 0});
   first_vram_ = vram_;
 
-  ops_.dma_read = Read;
-  ops_.dma_write = Write;
-  ops_.dma_store64 = Store64;
-  ops_.dma_load64 = Load64;
-  ops_.dma_cmpxchg = Exchange;
-  platform_ = {vram_.data(), vram_.size(), &ops_, &host_};
+  npu::test::HostMemory<CoreBench>::Fill(&ops_);
+  platform_ = {vram_.data(), vram_.size(), &ops_, this};
   npu_ctx_desc desc{};
   desc.flags = NPU_CTX_VALID;
   desc.pt_root = kRoot;

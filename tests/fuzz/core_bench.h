@@ -46,6 +46,8 @@ class CoreBench {
   // All memory that the block may write, SRAM included: kept aside, and compared with what was kept.
   void Keep();
   bool SameAsKept() const;
+  // For the model.
+  uint8_t* HostAt(uint64_t bus, uint64_t bytes);
 
  private:
   std::vector<uint8_t> vram_, host_, first_vram_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "device_bench.h"
 
+#include "../unit/host_memory.h"
+
 #include <sys/mman.h>
 
 #include "fuzz.h"
@@ -42,49 +44,13 @@ DeviceBench::~DeviceBench() {
   munmap(guarded_, kMemory + 2 * kGuard);
 }
 
-uint8_t* DeviceBench::At(uint64_t bus, uint64_t bytes) {
+uint8_t* DeviceBench::HostAt(uint64_t bus, uint64_t bytes) {
   if (bus < kBus || bus - kBus > kHost || bytes > kHost - (bus - kBus)) return nullptr;
   return reinterpret_cast<uint8_t*>(host_.data()) + (bus - kBus);
 }
 
 void DeviceBench::FillOps(npu_model_host_ops* ops) {
-  ops->dma_read = [](void* o, uint64_t bus, void* dst, uint64_t bytes) {
-    const uint8_t* at = static_cast<DeviceBench*>(o)->At(bus, bytes);
-    if (at) std::memcpy(dst, at, bytes);
-    return at ? 0 : -1;
-  };
-  ops->dma_write = [](void* o, uint64_t bus, const void* src, uint64_t bytes) {
-    uint8_t* at = static_cast<DeviceBench*>(o)->At(bus, bytes);
-    if (at) std::memcpy(at, src, bytes);
-    return at ? 0 : -1;
-  };
-  ops->dma_store64 = [](void* o, uint64_t bus, uint64_t value) {
-    FUZZ_CHECK(bus % 8 == 0);
-    uint8_t* at = static_cast<DeviceBench*>(o)->At(bus, 8);
-    if (at) __atomic_store_n(reinterpret_cast<uint64_t*>(at), value, __ATOMIC_SEQ_CST);
-    return at ? 0 : -1;
-  };
-  ops->dma_load64 = [](void* o, uint64_t bus, uint64_t* value) {
-    FUZZ_CHECK(bus % 8 == 0);
-    uint8_t* at = static_cast<DeviceBench*>(o)->At(bus, 8);
-    if (at) *value = __atomic_load_n(reinterpret_cast<uint64_t*>(at), __ATOMIC_SEQ_CST);
-    return at ? 0 : -1;
-  };
-  ops->dma_cmpxchg = [](void* o, uint64_t bus, uint64_t* expected, uint64_t desired, unsigned size) {
-    FUZZ_CHECK(bus % size == 0);
-    uint8_t* at = static_cast<DeviceBench*>(o)->At(bus, size);
-    if (!at) return -1;
-    if (size == 8) {
-      __atomic_compare_exchange_n(reinterpret_cast<uint64_t*>(at), expected, desired, false, __ATOMIC_SEQ_CST,
-                                  __ATOMIC_SEQ_CST);
-    } else {
-      auto low = static_cast<uint32_t>(*expected);
-      __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(at), &low, static_cast<uint32_t>(desired), false,
-                                  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-      *expected = low;
-    }
-    return 0;
-  };
+  npu::test::HostMemory<DeviceBench>::Fill(ops);
   ops->msix = [](void*, unsigned vector) { FUZZ_CHECK(vector < NPU_NUM_VECTORS); };
   ops->log = [](void*, npu_model_log, const char* line) { FUZZ_CHECK(line != nullptr); };
 }

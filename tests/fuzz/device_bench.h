@@ -71,10 +71,12 @@ class DeviceBench {
     return true;
   }
 
+  // For the model.
+  uint8_t* HostAt(uint64_t bus, uint64_t bytes);
+
  private:
   void BuildTables();
   void FillOps(npu_model_host_ops* ops);
-  uint8_t* At(uint64_t bus, uint64_t bytes);
 
   uint32_t resets_ = 0;
   uint8_t* guarded_ = nullptr;

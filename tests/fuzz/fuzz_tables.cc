@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "../unit/host_memory.h"
 #include "core/address_space.h"
 #include "fuzz.h"
 
@@ -21,45 +22,15 @@ constexpr uint32_t kEntries = 16, kMaxBytes = 3 * NPU_PAGE_SIZE, kMaxAccesses = 
 
 struct Memory {
   std::vector<uint8_t> vram, host;
-};
 
-uint8_t* Bus(void* opaque, uint64_t bus, uint64_t bytes) {
-  auto& host = static_cast<Memory*>(opaque)->host;
-  return bus < kBus || bus - kBus > host.size() || bytes > host.size() - (bus - kBus) ? nullptr : &host[bus - kBus];
-}
+  uint8_t* HostAt(uint64_t bus, uint64_t bytes) {
+    return bus < kBus || bus - kBus > host.size() || bytes > host.size() - (bus - kBus) ? nullptr : &host[bus - kBus];
+  }
+};
 
 npu_model_host_ops Ops() {
   npu_model_host_ops ops{};
-  ops.dma_read = [](void* o, uint64_t bus, void* dst, uint64_t bytes) {
-    const uint8_t* at = Bus(o, bus, bytes);
-    if (at) std::memcpy(dst, at, bytes);
-    return at ? 0 : -1;
-  };
-  ops.dma_write = [](void* o, uint64_t bus, const void* src, uint64_t bytes) {
-    uint8_t* at = Bus(o, bus, bytes);
-    if (at) std::memcpy(at, src, bytes);
-    return at ? 0 : -1;
-  };
-  ops.dma_load64 = [](void* o, uint64_t bus, uint64_t* value) {
-    const uint8_t* at = Bus(o, bus, 8);
-    if (at) std::memcpy(value, at, 8);
-    return at ? 0 : -1;
-  };
-  ops.dma_store64 = [](void* o, uint64_t bus, uint64_t value) {
-    uint8_t* at = Bus(o, bus, 8);
-    if (at) std::memcpy(at, &value, 8);
-    return at ? 0 : -1;
-  };
-  ops.dma_cmpxchg = [](void* o, uint64_t bus, uint64_t* expected, uint64_t desired, unsigned size) {
-    uint8_t* at = Bus(o, bus, size);
-    if (!at) return -1;
-    uint64_t old = 0, low = 0;
-    std::memcpy(&old, at, size);
-    std::memcpy(&low, expected, size);
-    if (old == low) std::memcpy(at, &desired, size);
-    *expected = old;
-    return 0;
-  };
+  npu::test::HostMemory<Memory>::Fill(&ops);
   return ops;
 }
 

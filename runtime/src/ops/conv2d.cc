@@ -32,19 +32,8 @@ npuError_t Check(const npuOpsConv2dDesc* d) {
 
 // Shapes that do not depend on the tiles.
 npuError_t Geometry(const npuOpsConv2dDesc& d, NpuConv2dArgs* a) {
-  a->n = d.n;
-  a->h = d.h;
-  a->width = d.w;
-  a->c = d.c;
-  a->kh = d.kh;
-  a->kw = d.kw;
+  WindowGeometry(d, a);
   a->o = d.o;
-  a->stride_h = d.strideH;
-  a->stride_w = d.strideW;
-  a->pad_top = d.padTop;
-  a->pad_left = d.padLeft;
-  a->oh = (d.h + d.padTop + d.padBottom - d.kh) / d.strideH + 1;
-  a->ow = (d.w + d.padLeft + d.padRight - d.kw) / d.strideW + 1;
   if (d.maxPool2x2 && (a->oh < 2 || a->ow < 2)) {
     return Refuse(npuErrorInvalidValue, "%s: maxPool2x2 needs at least 2 x 2 results, the convolution gives %u x %u",
                   kName, a->oh, a->ow);

@@ -35,6 +35,24 @@ npuError_t CheckDimension(const char* operation, const char* name, uint32_t valu
 npuError_t CheckWindow(const char* operation, const char* axis, uint32_t size, uint32_t window, uint32_t lo,
                        uint32_t hi);
 
+// The part of a window's geometry that convolutions and pools share: Desc and Args are npuOpsConv2dDesc and
+// NpuConv2dArgs, or npuOpsPool2dDesc and NpuPoolArgs.
+template <class Desc, class Args>
+void WindowGeometry(const Desc& d, Args* a) {
+  a->n = d.n;
+  a->h = d.h;
+  a->width = d.w;
+  a->c = d.c;
+  a->kh = d.kh;
+  a->kw = d.kw;
+  a->stride_h = d.strideH;
+  a->stride_w = d.strideW;
+  a->pad_top = d.padTop;
+  a->pad_left = d.padLeft;
+  a->oh = (d.h + d.padTop + d.padBottom - d.kh) / d.strideH + 1;
+  a->ow = (d.w + d.padLeft + d.padRight - d.kw) / d.strideW + 1;
+}
+
 // Refuses NULL and addresses that are not a multiple of align.
 npuError_t CheckPointer(const char* operation, const char* name, const void* pointer, size_t align = 4);
 

@@ -27,18 +27,7 @@ npuError_t Check(const npuOpsPool2dDesc* d) {
 }
 
 void Geometry(const npuOpsPool2dDesc& d, NpuPoolArgs* a) {
-  a->n = d.n;
-  a->h = d.h;
-  a->width = d.w;
-  a->c = d.c;
-  a->kh = d.kh;
-  a->kw = d.kw;
-  a->stride_h = d.strideH;
-  a->stride_w = d.strideW;
-  a->pad_top = d.padTop;
-  a->pad_left = d.padLeft;
-  a->oh = (d.h + d.padTop + d.padBottom - d.kh) / d.strideH + 1;
-  a->ow = (d.w + d.padLeft + d.padRight - d.kw) / d.strideW + 1;
+  WindowGeometry(d, a);
   // Windows that do not overlap and follow each other across row ends make one operation out of many.
   const uint64_t needed = uint64_t{a->ow - 1} * d.strideW + d.kw, even = uint64_t{a->ow} * d.strideW;
   a->in_pitch = static_cast<uint32_t>(std::max(needed, even));

@@ -5,6 +5,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "../host_memory.h"
 #include "suite.h"
 
 namespace npu::test {
@@ -16,44 +17,15 @@ namespace {
 constexpr uint64_t kRoot = 0x4000;
 constexpr uint64_t kBounds = 0x400000;
 
-bool Refused(World* w, uint64_t bus, uint64_t bytes) {
-  if (bus < kHostBus || bytes > kHostBytes || bus - kHostBus > kHostBytes - bytes) return true;
-  return w->bus_error_at - bus < bytes;
-}
-int Read(void* opaque, uint64_t bus, void* dst, uint64_t bytes) {
-  auto* w = static_cast<World*>(opaque);
-  if (Refused(w, bus, bytes)) return -1;
-  std::memcpy(dst, w->host.data() + (bus - kHostBus), bytes);
-  return 0;
-}
-int Write(void* opaque, uint64_t bus, const void* src, uint64_t bytes) {
-  auto* w = static_cast<World*>(opaque);
-  if (Refused(w, bus, bytes)) return -1;
-  std::memcpy(w->host.data() + (bus - kHostBus), src, bytes);
-  return 0;
-}
-int Store64(void* opaque, uint64_t bus, uint64_t value) {
-  return Write(opaque, bus, &value, 8);
-}
-int Load64(void* opaque, uint64_t bus, uint64_t* value) {
-  return Read(opaque, bus, value, 8);
-}
-int Exchange(void* opaque, uint64_t bus, uint64_t* expected, uint64_t desired, unsigned size) {
-  uint64_t old = 0;
-  if (Read(opaque, bus, &old, size)) return -1;
-  if (old == *expected) Write(opaque, bus, &desired, size);
-  *expected = old;
-  return 0;
-}
-
 }  // namespace
 
+uint8_t* World::HostAt(uint64_t bus, uint64_t bytes) {
+  if (bus < kHostBus || bytes > kHostBytes || bus - kHostBus > kHostBytes - bytes) return nullptr;
+  return bus_error_at - bus < bytes ? nullptr : host.data() + (bus - kHostBus);
+}
+
 World::World() : vram(kVram), host(kHostBytes) {
-  ops.dma_read = Read;
-  ops.dma_write = Write;
-  ops.dma_store64 = Store64;
-  ops.dma_load64 = Load64;
-  ops.dma_cmpxchg = Exchange;
+  HostMemory<World>::Fill(&ops);
   platform = {vram.data(), vram.size(), &ops, this, &ecc};
   ctx.flags = NPU_CTX_VALID;
   ctx.pt_root = kRoot;

@@ -42,6 +42,8 @@ class World {
   // A buffer of its own: fresh pages, device or host memory, filled with a pattern.  Returns the tagged pointer.
   uint64_t Buffer(uint64_t bytes, bool host = false, uint32_t ctl = kLiveReadWrite);
   uint8_t* At(uint64_t ptr);  // host address of a buffer's byte
+  // For the model.
+  uint8_t* HostAt(uint64_t bus, uint64_t bytes);
   // Copies an operator's flat image into a buffer of its own.
   uint64_t LoadCode(const std::string& path);
 

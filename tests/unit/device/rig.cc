@@ -9,6 +9,8 @@
 #include <cstring>
 #include <thread>
 
+#include "../host_memory.h"
+
 namespace rig {
 namespace {
 
@@ -141,7 +143,7 @@ Rig::~Rig() {
   munmap(vram_, kMemory);
 }
 
-uint8_t* Rig::At(uint64_t bus, uint64_t bytes) {
+uint8_t* Rig::HostAt(uint64_t bus, uint64_t bytes) {
   dma_ops_.fetch_add(1);
   while (dma_held_.load()) std::this_thread::yield();
   if (bus < kBus || bus - kBus > kHost || bytes > kHost - (bus - kBus)) return nullptr;
@@ -150,40 +152,7 @@ uint8_t* Rig::At(uint64_t bus, uint64_t bytes) {
 
 void Rig::FillOps() {
   npu_model_host_ops& ops = config_.ops;
-  ops.dma_read = [](void* o, uint64_t bus, void* dst, uint64_t bytes) {
-    uint8_t* at = static_cast<Rig*>(o)->At(bus, bytes);
-    if (at) std::memcpy(dst, at, bytes);
-    return at ? 0 : -1;
-  };
-  ops.dma_write = [](void* o, uint64_t bus, const void* src, uint64_t bytes) {
-    uint8_t* at = static_cast<Rig*>(o)->At(bus, bytes);
-    if (at) std::memcpy(at, src, bytes);
-    return at ? 0 : -1;
-  };
-  ops.dma_store64 = [](void* o, uint64_t bus, uint64_t value) {
-    uint8_t* at = static_cast<Rig*>(o)->At(bus, 8);
-    if (at) __atomic_store_n(reinterpret_cast<uint64_t*>(at), value, __ATOMIC_SEQ_CST);
-    return at ? 0 : -1;
-  };
-  ops.dma_load64 = [](void* o, uint64_t bus, uint64_t* value) {
-    uint8_t* at = static_cast<Rig*>(o)->At(bus, 8);
-    if (at) *value = __atomic_load_n(reinterpret_cast<uint64_t*>(at), __ATOMIC_SEQ_CST);
-    return at ? 0 : -1;
-  };
-  ops.dma_cmpxchg = [](void* o, uint64_t bus, uint64_t* expected, uint64_t desired, unsigned size) {
-    uint8_t* at = static_cast<Rig*>(o)->At(bus, size);
-    if (!at) return -1;
-    if (size == 8) {
-      __atomic_compare_exchange_n(reinterpret_cast<uint64_t*>(at), expected, desired, false, __ATOMIC_SEQ_CST,
-                                  __ATOMIC_SEQ_CST);
-    } else {
-      auto low = static_cast<uint32_t>(*expected);
-      __atomic_compare_exchange_n(reinterpret_cast<uint32_t*>(at), &low, static_cast<uint32_t>(desired), false,
-                                  __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
-      *expected = low;
-    }
-    return 0;
-  };
+  npu::test::HostMemory<Rig>::Fill(&ops);
   ops.msix = [](void* o, unsigned vector) { static_cast<Rig*>(o)->irqs_.at(vector).fetch_add(1); };
   ops.log = [](void* o, npu_model_log level, const char* line) {
     if (level == NPU_MODEL_LOG_GUEST_ERROR) static_cast<Rig*>(o)->guest_errors_.fetch_add(1);

@@ -146,12 +146,14 @@ class Rig {
   static uint64_t StatusAt(uint32_t queue) { return kStatus + queue * 0x100ull; }
   static uint64_t RingAt(uint32_t queue) { return kRings + (queue % 64) * 0x10000ull; }
 
+  // For the model.
+  uint8_t* HostAt(uint64_t bus, uint64_t bytes);
+
  private:
   bool UntilImpl(bool (*condition)(void*), void* f);
   void BuildTables();
   void FillOps();
   void CreateDevice();
-  uint8_t* At(uint64_t bus, uint64_t bytes);
 
   npu_model_config config_{};
   uint8_t* vram_ = nullptr;

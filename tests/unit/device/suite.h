@@ -20,6 +20,15 @@ extern "C" {
 }
 // clang-format on
 
+// Context 1 with queues 0 and 1, in slots 0 and 1.
+inline void MapTwoQueues(rig::Rig& r) {
+  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
+  for (uint32_t q = 0; q < 2; ++q) {
+    r.MakeQueue(q, 1);
+    assert_int_equal(r.Map(q, q), NPU_ADMIN_OK);
+  }
+}
+
 // How many worker threads the tests run with; each suite runs its cases with 1 and with 3.
 inline uint32_t Threads(void** state) {
   return *static_cast<uint32_t*>(*state);

@@ -122,11 +122,7 @@ void DrainOfLaunch(void** state) {
 // The place in an indirect buffer is no part of the index: a drain comes to its end, whatever is in it.
 void DrainOfIndirect(void** state) {
   Rig r(Threads(state));
-  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
-  r.MakeQueue(0, 1);
-  r.MakeQueue(1, 1);
-  assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
-  assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
+  MapTwoQueues(r);
   npu_packet inner[4] = {Signal(Dev(kFence + 8), 1), Wait(Dev(kFence), 1), rig::Launch(rig::kNull, 0, 8),
                          Signal(Dev(kFence + 8), 2)};
   memcpy(r.vram() + kBuffer, inner, sizeof(inner));

@@ -164,11 +164,7 @@ void Park(Rig& r, uint32_t q) {
 // A queue that loses its slot at a wait packet is announced when somebody signals.
 void ParkedWaiter(void** state) {
   Rig r(Threads(state));
-  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
-  r.MakeQueue(0, 1);
-  r.MakeQueue(1, 1);
-  assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
-  assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
+  MapTwoQueues(r);
   r.Push(0, Wait(Dev(kFence), 1));
   r.Submit(0, Signal(Dev(kFence + 8), 1));
   Park(r, 0);
@@ -308,11 +304,7 @@ void ParkedAmongMany(void** state) {
 void ParkedAndMoved(void** state) {
   constexpr uint64_t kOld = 0x1400000, kNew = 0x1600000;
   Rig r(Threads(state));
-  assert_int_equal(r.EnableContext(1), NPU_ADMIN_OK);
-  r.MakeQueue(0, 1);
-  r.MakeQueue(1, 1);
-  assert_int_equal(r.Map(0, 0), NPU_ADMIN_OK);
-  assert_int_equal(r.Map(1, 1), NPU_ADMIN_OK);
+  MapTwoQueues(r);
   r.Submit(0, Wait(Dev(kOld), 1));
   Park(r, 0);
   // Now the address is that of kNew's page.

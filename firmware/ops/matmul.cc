@@ -116,7 +116,7 @@ Buffers<S, D> allocate(const NpuMatmulArgs& a) {
   for (Chunk<S, D>& c : b.chunk) {
     c.a = sram.alloc<S>(static_cast<uint64_t>(a.m_tile) * a.k_tile);
     c.b = sram.alloc<S>(static_cast<uint64_t>(a.k_tile) * a.n_tile);
-    c.bias = sram.alloc<D>(a.n_tile);
+    c.bias = a.flags & NPU_OP_F_BIAS ? sram.alloc<D>(a.n_tile) : nullptr;
   }
   for (D*& d : b.d) d = sram.alloc<D>(static_cast<uint64_t>(a.m_tile) * a.n_tile);
   return b;

@@ -80,9 +80,10 @@ npuError_t Check(const npuOpsMatmulDesc* d, NpuMatmulArgs* a) {
   return npuSuccess;
 }
 
-uint64_t SramNeeded(const TypeFacts& type, uint64_t m, uint64_t n, uint64_t k) {
+uint64_t SramNeeded(const NpuMatmulArgs& a, const TypeFacts& type, uint64_t m, uint64_t n, uint64_t k) {
   const uint64_t in = RoundUp(m * k * type.bytes, 64) + RoundUp(k * n * type.bytes, 64);
-  return 2 * (in + SramFloats(n)) + 2 * SramFloats(m * n);
+  const uint64_t bias = a.flags & NPU_OP_F_BIAS ? SramFloats(n) : 0;
+  return 2 * (in + bias) + 2 * SramFloats(m * n);
 }
 
 // What a choice of tiles costs.
@@ -114,22 +115,23 @@ void AddPlans(const NpuMatmulArgs& a, const TypeFacts& type, const DeviceFacts& 
               std::vector<Plan>* plans) {
   for (const uint32_t ks : kDepths) {
     const uint32_t k = std::min(ks, a.k);
-    if (SramNeeded(type, m, n, k) > device.sram_bytes) return;
+    if (SramNeeded(a, type, m, n, k) > device.sram_bytes) return;
     plans->push_back(MakePlan(a, type, device, m, n, k));
     if (k == a.k) return;
   }
 }
 
-// The least traffic among the plans that are (nearly) the fastest: it is what other engines are disturbed by.
-void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs* a) {
+// The least traffic among the plans that are (nearly) the fastest: it is what other engines are disturbed by.  m = 0:
+// not even the smallest tile fits into local memory.
+Plan ChooseTiles(const DeviceFacts& device, const TypeFacts& type, const NpuMatmulArgs& a) {
   std::vector<Plan> plans;
   for (const uint32_t ms : kSizes) {
-    const uint32_t m = std::min(ms, a->m);
+    const uint32_t m = std::min(ms, a.m);
     for (const uint32_t ns : kSizes) {
-      AddPlans(*a, type, device, m, std::min(ns, a->n), &plans);
-      if (ns >= a->n) break;
+      AddPlans(a, type, device, m, std::min(ns, a.n), &plans);
+      if (ns >= a.n) break;
     }
-    if (ms >= a->m) break;
+    if (ms >= a.m) break;
   }
   uint64_t fastest = UINT64_MAX;
   for (const Plan& p : plans) fastest = std::min(fastest, p.cycles);
@@ -139,7 +141,7 @@ void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs
     const bool better = !best || p.traffic < best->traffic || (p.traffic == best->traffic && p.k > best->k);
     if (better) best = &p;
   }
-  if (!best) return;
+  if (!best) return {};
   // Larger tiles that are hardly slower: what an operation costs the hart, and the host of a simulation, comes once a
   // chunk.
   const Plan least = *best;
@@ -148,9 +150,28 @@ void ChooseTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs
     const bool better = p.traffic < best->traffic || (p.traffic == best->traffic && p.k > best->k);
     if (covers && better && p.cycles <= fastest + fastest / 20) best = &p;
   }
-  a->m_tile = best->m;
-  a->n_tile = best->n;
-  a->k_tile = best->k;
+  return *best;
+}
+
+// Most products are like the one before, and choosing takes a good part of a small one's time.
+void PlanTiles(const DeviceFacts& device, const TypeFacts& type, NpuMatmulArgs* a) {
+  struct Choice {
+    npuOpsType type;
+    uint32_t batch, m, n, k, flags;
+    uint64_t cores, sram_bytes;
+    bool operator==(const Choice&) const = default;
+  };
+  thread_local Choice last{};
+  thread_local Plan plan;
+  const Choice now{type.type, a->batch, a->m, a->n, a->k, a->flags, device.cores, device.sram_bytes};
+  if (!(now == last)) {
+    plan = ChooseTiles(device, type, *a);
+    last = now;
+  }
+  a->m_tile = plan.m;
+  a->n_tile = plan.n;
+  a->k_tile = plan.k;
+  if (!plan.m) return;  // nothing fits
   a->m_tiles = static_cast<uint32_t>(DivUp(a->m, a->m_tile));
   a->n_tiles = static_cast<uint32_t>(DivUp(a->n, a->n_tile));
 }
@@ -183,7 +204,7 @@ extern "C" npuError_t npuOpsMatmul(const npuOpsMatmulDesc* desc, const void* a_m
   DeviceFacts device;
   if (npuError_t e = GetDeviceFacts(&device)) return e;
   if (bias) a.flags |= NPU_OP_F_BIAS;
-  ChooseTiles(device, type, &a);
+  PlanTiles(device, type, &a);
   if (!a.m_tile) {
     return Refuse(npuErrorNotSupported, "%s: a core's local memory of %llu bytes is too small for the smallest tile",
                   kName, static_cast<unsigned long long>(device.sram_bytes));

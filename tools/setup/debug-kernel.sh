@@ -4,7 +4,8 @@
 # for "make check-debug".
 #
 # Built from the distribution's package linux-source-6.12 and debug-kernel.config.  Leaves
-# $NPU_CACHE/debug-kernel -> debug-kernel-KEY, laid out as kernel.sh does: release, vmlinux, headers, unpacked/.
+# $NPU_CACHE/debug-kernel -> debug-kernel-KEY, laid out as kernel.sh does: release, vmlinux, headers, unpacked/ (with
+# boot/vmlinuz-RELEASE, from which a guest that sleeps is started).
 # KEY covers the package's version, the configuration and this script.  NPU_JOBS: compilers at a time (all CPUs).
 set -eu
 . "$(dirname "$0")/lib.sh"
@@ -43,9 +44,10 @@ build() { # VERSION, FINAL DIRECTORY
   unpack "$1" "$dir"
   cd "$dir/source"
   configure
-  make -j"$jobs" vmlinux modules
+  make -j"$jobs" vmlinux bzImage modules
   make INSTALL_MOD_PATH="$dir/unpacked" modules_install
   release=$(make -s kernelrelease)
+  install -D -m 644 arch/x86/boot/bzImage "$dir/unpacked/boot/vmlinuz-$release"
   # Headers, tools and Module.symvers are needed again, objects are not.
   find . -name '*.o' -not -path './scripts/*' -not -path './tools/*' -not -name module.lds -delete
   mv vmlinux "$dir/vmlinux"

@@ -72,14 +72,22 @@ struct VnniMath {
     }
   }
   static void Correct(uint8_t a_type, const uint32_t* panel, uint32_t steps, uint32_t* correction) {
-    Vec low = _mm512_setzero_si512(), high = low;
+    // Two chains for each half: one would be waited for.
+    Vec low[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()}, high[2] = {low[0], low[0]};
     const Vec offset = _mm512_set1_epi8((char)0x80);
-    for (uint32_t s = 0; a_type != NPU_U8 && s < steps; ++s, panel += kGemmPanel) {
-      low = Mac(low, offset, Load(panel));
-      high = Mac(high, offset, Load(panel + kLanes));
+    if (a_type == NPU_U8) steps = 0;
+    for (uint32_t s = 0; s < steps / 2; ++s, panel += 2 * kGemmPanel) {
+      for (int i = 0; i < 2; ++i) {
+        low[i] = Mac(low[i], offset, Load(panel + i * kGemmPanel));
+        high[i] = Mac(high[i], offset, Load(panel + i * kGemmPanel + kLanes));
+      }
     }
-    Store(correction, low);
-    Store(correction + kLanes, high);
+    if (steps % 2) {
+      low[0] = Mac(low[0], offset, Load(panel));
+      high[0] = Mac(high[0], offset, Load(panel + kLanes));
+    }
+    Store(correction, _mm512_add_epi32(low[0], low[1]));
+    Store(correction + kLanes, _mm512_add_epi32(high[0], high[1]));
   }
   static void Widen(uint8_t, const void* row, uint32_t first, uint32_t n, uint32_t* out) {
     memcpy(out, (const uint32_t*)row + first, n * sizeof(*out));

@@ -3,6 +3,7 @@
 // The device is pulled out of its slot while 8 processes work, and put in again, twice.  tests/vm/bus.py plays the bus:
 // a line "@ COMMAND" asks it for something, and what the guest sees of it says when it has happened.
 #include <dirent.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@ static bool goes(const char* format, const char* device) {
   return false;
 }
 
-// The node is made after the device's name in sysfs, at which a test that opens it too early would fail.
+// The node is made after the device's name in sysfs, and lets nobody in at first: a test that opens it too early fails.
 static bool has_node(const char* device) {
   char path[PATH_MAX];
   snprintf(path, sizeof path, "/sys/bus/pci/devices/%s/accel", device);
@@ -34,7 +35,9 @@ static bool has_node(const char* device) {
   bool found = false;
   while (names && !found && (entry = readdir(names))) {
     snprintf(path, sizeof path, "/dev/accel/%s", entry->d_name);
-    found = entry->d_name[0] != '.' && access(path, F_OK) == 0;
+    const int fd = entry->d_name[0] == '.' ? -1 : open(path, O_RDWR | O_CLOEXEC);
+    found = fd >= 0;
+    if (found) close(fd);
   }
   if (names) closedir(names);
   return found;

@@ -111,20 +111,22 @@ static void npu_bo_free(struct drm_gem_object *obj)
 
 	mutex_lock(&ndev->bo_lock);
 	npu_evict_forget(ndev, bo);
+	npu_bo_put_account(bo);
+	drm_gem_free_mmap_offset(obj);
 	/* A wedged device may still read and write it.  A reset ends that, and the wedged state. */
 	lost = npu_is_wedged(ndev) && bo->kind != NPU_BO_KIND_DOORBELL;
 	list_del_init(&bo->node);
-	/* Whoever removes the device does not find it there any more. */
+	/*
+	 * Whoever removes the device does not find it there any more.  What is lost belongs to the
+	 * reset, which may free it as soon as the lock is let go.
+	 */
 	if (lost)
 		list_add(&bo->node, &ndev->lost_bos);
 	else
 		npu_bo_unmap_dma(ndev, bo);
 	mutex_unlock(&ndev->bo_lock);
-	npu_bo_put_account(bo);
 
-	if (lost)
-		drm_gem_free_mmap_offset(obj);
-	else
+	if (!lost)
 		npu_bo_release(ndev, bo);
 }
 

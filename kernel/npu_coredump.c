@@ -221,8 +221,9 @@ static void npu_dump_walk(struct npu_dump *dump, struct npu_ctx *ctx, u64 addr)
 }
 
 /*
- * Of the context at fault: its last record, and where the address leads; without record the
- * kernel's.
+ * Of the context at fault: its last record, and where its address leads, or else its kernel's;
+ * without record the kernel's of the packet.  The record is asked first because the process may
+ * have resumed its queue already, and then the read index is further.
  */
 static void npu_dump_guilty(struct npu_dump *dump, struct npu_queue *queue)
 {
@@ -242,8 +243,8 @@ static void npu_dump_guilty(struct npu_dump *dump, struct npu_queue *queue)
 		npu_dump_copy(dump, &record, sizeof(record));
 		npu_dump_end(dump);
 	}
-	if (record.queue == queue->id && record.bad_addr) {
-		npu_dump_walk(dump, ctx, record.bad_addr);
+	if (record.queue == queue->id && (record.bad_addr || record.kernel)) {
+		npu_dump_walk(dump, ctx, record.bad_addr ?: record.kernel);
 		return;
 	}
 	rptr = READ_ONCE(npu_queue_status(queue)->rptr) & ((1ull << queue->desc.ring_log2) - 1);

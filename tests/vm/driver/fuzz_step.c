@@ -287,13 +287,15 @@ static void step_syncobj(struct fuzzer* f, struct fuzz_file* file) {
 
 // Any number, any direction, any size: mostly DRM's own calls, the driver's neighbours.
 static void step_raw(struct fuzzer* f, struct fuzz_file* file) {
-  uint64_t noise[128];
-  for (int i = 0; i < 128; ++i) noise[i] = one_in(f, 2) ? below(f, 16) : odd_number(f);
+  enum { kNoise = 128 };
+  // As large as a number can say: the DRM core writes that much back.
+  uint64_t noise[(_IOC_SIZEMASK + 1) / sizeof(uint64_t)] = {0};
+  for (int i = 0; i < kNoise; ++i) noise[i] = one_in(f, 2) ? below(f, 16) : odd_number(f);
   const unsigned long request =
-      one_in(f, 4) ? draw(f) & 0xffffffff : _IOC(below(f, 4), 'd', below(f, 256), below(f, sizeof noise));
+      one_in(f, 4) ? draw(f) & 0xffffffff : _IOC(below(f, 4), 'd', below(f, 256), below(f, kNoise * sizeof *noise));
   // The DRM core itself warns of an array of more handles than it can allocate.
   const bool syncobj = _IOC_NR(request) >= 0xbf && _IOC_NR(request) <= 0xcf;
-  for (int i = 0; i < 128 && syncobj; ++i) noise[i] %= 16;
+  for (int i = 0; i < kNoise && syncobj; ++i) noise[i] %= 16;
   // Taking and dropping the master role and the like is refused on an accel node; closing handles is the point.
   counted_ioctl(f, file->fd, request, noise);
 }

@@ -3,6 +3,8 @@
 
 #include <atomic>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "npu_admin.h"
 #include "rig.hpp"
@@ -110,6 +112,10 @@ static void a_flush_drops_what_was_published(void**) {
   rig.Submit(FillPacket(rig.memory->pointer(0), 2, 16));
   assert_int_equal(rig.Wait().code, EIO);
   AssertOk(rig.queue->Resume(NPU_RESUME_FLUSH));
+  // The device writes the state first, which Resume waits for, and then the read index.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (LoadShared(rig.queue->status()->rptr) != 2 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
   assert_int_equal(LoadShared(rig.queue->status()->rptr), 2);
   rig.Submit(FillPacket(rig.memory->pointer(100), 3, 16));
   AssertOk(rig.Wait());
